@@ -1,0 +1,59 @@
+package host
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// Stats counts what a plugin did since it was loaded.
+type Stats struct {
+	Calls     uint64 // calls of an ability that ended
+	Errors    uint64 // of these, the ones that failed
+	Items     uint64 // items categorized, polled and received
+	Made      uint64 // instances or processes started
+	Discarded uint64 // of these, closed after an error
+	Recycled  uint64 // of these, closed because their memory had grown
+	Busy      time.Duration
+	Slowest   time.Duration
+}
+
+// Counter counts for Stats. The zero value is ready; it may be used by many goroutines at once.
+type Counter struct {
+	calls, errors, items, made, discarded, recycled atomic.Uint64
+	busy, slowest                                   atomic.Int64
+}
+
+// Call counts one call that took d and handled n items.
+func (c *Counter) Call(d time.Duration, n int, err error) {
+	c.calls.Add(1)
+	if err != nil {
+		c.errors.Add(1)
+	} else {
+		c.items.Add(uint64(n))
+	}
+	c.busy.Add(int64(d))
+	for {
+		old := c.slowest.Load()
+		if int64(d) <= old || c.slowest.CompareAndSwap(old, int64(d)) {
+			return
+		}
+	}
+}
+
+// Made counts a new instance.
+func (c *Counter) Made() { c.made.Add(1) }
+
+// Discarded counts an instance that was closed after an error.
+func (c *Counter) Discarded() { c.discarded.Add(1) }
+
+// Recycled counts an instance that was closed because its memory had grown.
+func (c *Counter) Recycled() { c.recycled.Add(1) }
+
+// Stats returns the counts.
+func (c *Counter) Stats() Stats {
+	return Stats{
+		Calls: c.calls.Load(), Errors: c.errors.Load(), Items: c.items.Load(), Made: c.made.Load(),
+		Discarded: c.discarded.Load(), Recycled: c.recycled.Load(),
+		Busy: time.Duration(c.busy.Load()), Slowest: time.Duration(c.slowest.Load()),
+	}
+}

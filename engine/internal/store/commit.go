@@ -1,0 +1,162 @@
+package store
+
+import (
+	"errors"
+	"runtime"
+	"unsafe"
+
+	"github.com/dgraph-io/badger/v4"
+)
+
+// commitLoop is the one committer: it makes groups durable in their order. While it does so the next group fills.
+func (s *Store) commitLoop() {
+	defer close(s.stopped)
+	for {
+		select {
+		case g := <-s.sealed:
+			s.finish(g)
+		case <-s.wake:
+			s.gather()
+			s.finish(s.take())
+		case <-s.quit:
+			// Nobody runs an update any more; what is in the open group is the last.
+			s.finish(s.take())
+			return
+		}
+	}
+}
+
+// gather lets the callers whom the last commit has woken join the next one.
+func (s *Store) gather() {
+	for last := uint64(0); ; {
+		n := s.joined.Load()
+		if n == last {
+			return
+		}
+		last = n
+		runtime.Gosched()
+	}
+}
+
+// take returns the next group to commit: the open one, or one that is full and was sealed meanwhile.
+func (s *Store) take() *group {
+	select {
+	case g := <-s.sealed:
+		s.wakeAgain()
+		return g
+	case s.turn <- struct{}{}:
+		defer func() { <-s.turn }()
+		g := s.open
+		g.prev = nil // it is durable
+		if g.updates > 0 {
+			s.open = newGroup(g)
+		}
+		return g
+	}
+}
+
+func (s *Store) wakeAgain() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// finish commits a group and tells its callers. A group that fails takes those that may have read it along.
+func (s *Store) finish(g *group) {
+	if g.updates == 0 {
+		return
+	}
+	g.err = s.commit(g)
+	s.mu.Lock()
+	s.lastErr = g.err
+	if g.err == nil {
+		s.stats.Commits++
+		s.stats.Updates += g.updates
+		s.stats.Bytes += uint64(g.size)
+	}
+	s.mu.Unlock()
+	if g.err != nil {
+		s.failFollowers(g.err)
+	}
+	close(g.done)
+}
+
+// failFollowers fails every group that stands on one that failed.
+func (s *Store) failFollowers(err error) {
+	for {
+		select {
+		case g := <-s.sealed:
+			g.err = err
+			close(g.done)
+			continue
+		case s.turn <- struct{}{}:
+		}
+		g := s.open
+		s.open = newGroup(nil)
+		<-s.turn
+		g.err = err
+		close(g.done)
+		return
+	}
+}
+
+// commit makes a group durable. An I/O error is final: Badger may show readers what it failed to sync.
+func (s *Store) commit(g *group) error {
+	if err := s.poison(); err != nil {
+		return err
+	}
+	if err := s.space.check(g.size); err != nil {
+		return err
+	}
+	at := s.durable.Load() + 1
+	txn := s.db.NewTransactionAt(at-1, true)
+	defer txn.Discard()
+	floor := s.nextFloor(g.size)
+	for k, v := range g.writes {
+		if err := write(txn, unsafe.Slice(unsafe.StringData(k), len(k)), v); err != nil {
+			return err
+		}
+	}
+	if err := write(txn, historyKey(), historyRecord(at, floor)); err != nil {
+		return err
+	}
+	if err := commitAt(txn, at); err != nil {
+		return s.fail(at, err)
+	}
+	if err := s.mark.write(at); err != nil {
+		return s.fail(at, err)
+	}
+	s.floor = floor
+	s.mu.Lock()
+	s.durable.Store(at)
+	discard := min(s.oldest(), floor)
+	s.mu.Unlock()
+	s.db.SetDiscardTs(discard)
+	return nil
+}
+
+func write(txn *badger.Txn, key, record []byte) error {
+	var err error
+	if record == nil {
+		err = txn.Delete(key)
+	} else {
+		err = txn.Set(key, record)
+	}
+	if err != nil {
+		return errors.Join(errInternal, err)
+	}
+	return nil
+}
+
+func commitAt(txn *badger.Txn, at uint64) (err error) {
+	defer recovered(&err)
+	return txn.CommitAt(at, nil)
+}
+
+func (s *Store) fail(commit uint64, err error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failed = errorf(ErrPoisoned, "look at the disk, then start again", "commit %d: %v", commit, err)
+	return s.failed
+}

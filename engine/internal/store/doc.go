@@ -1,0 +1,27 @@
+// Package store keeps the state of an engine: keys and records in one directory, written by one committer.
+//
+// What holds:
+//
+//   - An update is durable when Update returns nil, and leaves no trace when its function returns an error.
+//   - Updates run one after another. Each sees the writes of all before it, also of those not yet durable, and is
+//     acknowledged only after them. Updates that arrive together share one synced commit.
+//   - A reader sees the last durable commit and never waits for a writer.
+//   - A record carries a checksum over its key and payload: damage is ErrCorrupt, never wrong data. Commits that
+//     were acknowledged and are gone are ErrLost when the directory is opened.
+//   - A disk that runs full is ErrFull to the caller, and updates succeed again once there is space.
+//   - After an I/O error in a commit every update is ErrPoisoned until the directory is opened anew.
+//
+// One use:
+//
+//	s, err := store.Open(dir, store.Options{})
+//	err = s.Update(ctx, func(tx *store.Tx) error {
+//		return store.Put(tx, store.NewKey(store.KeyItem).Str(id).Bytes(), &item)
+//	})
+//	err = s.View(func(sn *store.Snapshot) error {
+//		item, err = store.Load[feedback.Item](sn, store.NewKey(store.KeyItem).Str(id).Bytes())
+//		return err
+//	})
+//
+// The package is the only importer of Badger, which it runs in managed mode with every commit synced and every
+// value in the tree (no value log).
+package store

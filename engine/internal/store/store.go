@@ -1,0 +1,258 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/dgraph-io/badger/v4"
+)
+
+// Options of a store. The zero value works.
+type Options struct {
+	// Profile sizes memory and files. Defaults to Server.
+	Profile Profile
+	// Reserve is the number of free bytes below which nothing is written. Defaults to 256 MiB, or 64 MiB for Small.
+	// Negative means none.
+	Reserve int64
+	// Ballast is the size in bytes of a file that is given up when the disk is full. Defaults to a quarter of
+	// Reserve. Negative means none.
+	Ballast int64
+	// Logger is told what Badger says. Defaults to silence.
+	Logger func(level slog.Level, message string)
+	// Free returns the free bytes of a directory's file system. Defaults to what the operating system says.
+	Free func(dir string) (int64, error)
+}
+
+func (o Options) withDefaults() Options {
+	if o.Reserve == 0 {
+		o.Reserve = 256 << 20
+		if o.Profile == Small {
+			o.Reserve = 64 << 20
+		}
+	}
+	o.Reserve = max(o.Reserve, 0)
+	if o.Ballast == 0 {
+		o.Ballast = o.Reserve / 4
+	}
+	o.Ballast = max(o.Ballast, 0)
+	if o.Free == nil {
+		o.Free = freeSpace
+	}
+	return o
+}
+
+// Store is an open directory. It is safe for concurrent use.
+type Store struct {
+	dir   string
+	db    *badger.DB
+	mark  *mark
+	space *space
+	log   logger
+
+	// turn is held by whoever runs an update's function or takes the open group; the fields below belong to it.
+	turn    chan struct{}
+	open    *group // collects updates until the committer takes it
+	arena   arena  // keys and records of updates
+	hint    int    // keys of the last update
+	closing bool
+
+	sealed  chan *group   // a full group, handed to the committer
+	wake    chan struct{} // the open group holds something
+	quit    chan struct{} // closed when no more updates will come
+	stopped chan struct{} // closed when the committer has ended
+
+	limits  limits
+	durable atomic.Uint64 // the last commit that is on disk
+	schemas sync.Map      // reflect.Type to *schema
+
+	// floor is a commit up to which everything is in tables, as recorded with the last durable commit; see history.go.
+	floor      uint64
+	floorBytes int64 // bytes committed since floor was looked up
+
+	mu      sync.Mutex
+	readers map[uint64]int // open snapshots by commit
+	idle    *sync.Cond     // a snapshot was closed
+	closed  bool
+	failed  error // the first I/O error of a commit
+	lastErr error // of the last commit; nil when it succeeded
+	stats   Stats
+
+	waiting atomic.Int64  // callers of Update
+	joined  atomic.Uint64 // updates that ever joined a group
+}
+
+// Stats is what a store counted since Open.
+type Stats struct {
+	Commits    uint64 // synced commits
+	Updates    uint64 // updates that wrote something
+	Bytes      uint64 // bytes of keys and records committed
+	Waiting    int    // callers of Update now waiting or running
+	Commit     uint64 // number of the last durable commit, over all time
+	FreeBytes  int64  // free bytes on the disk when last measured
+	LastError  string // of the last commit, "" when it succeeded
+	OldestView uint64 // the oldest commit that an open View sees
+}
+
+// Open opens the directory and creates it when it is not there. Errors: ErrFull, ErrLocked, ErrLost, ErrCorrupt,
+// ErrNewer, or one of the operating system.
+func Open(dir string, o Options) (*Store, error) {
+	o = o.withDefaults()
+	data := filepath.Join(dir, "badger")
+	if err := os.MkdirAll(data, 0o700); err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	if err := os.Chmod(data, 0o700); err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	s := &Store{
+		dir: dir, log: o.Logger,
+		space: &space{dir: dir, reserve: o.Reserve, ballast: o.Ballast, free: o.Free},
+		turn:  make(chan struct{}, 1), sealed: make(chan *group), wake: make(chan struct{}, 1),
+		quit: make(chan struct{}), stopped: make(chan struct{}),
+		readers: map[uint64]int{}, open: newGroup(nil),
+	}
+	s.idle = sync.NewCond(&s.mu)
+	if err := s.space.checkOpen(); err != nil {
+		return nil, err
+	}
+	db, err := openBadger(data, o)
+	if err != nil {
+		return nil, err
+	}
+	s.db = db
+	if err := s.recover(); err != nil {
+		if s.mark != nil {
+			err = errors.Join(err, s.mark.close())
+		}
+		return nil, errors.Join(err, db.Close())
+	}
+	s.limits = limitsOf(db)
+	go s.commitLoop()
+	return s, nil
+}
+
+// recover checks that what was acknowledged is there, and takes up the ballast.
+func (s *Store) recover() error {
+	m, marked, err := openMark(s.dir)
+	if err != nil {
+		return err
+	}
+	s.mark = m
+	last, floor, err := readHistory(s.db)
+	if err != nil {
+		return err
+	}
+	if marked > last {
+		return errorf(ErrLost, "restore a backup, or delete "+m.path+" to accept the loss",
+			"commits %d to %d", last+1, marked)
+	}
+	s.durable.Store(last)
+	s.floor = floor
+	return s.space.openBallast()
+}
+
+func openBadger(dir string, o Options) (db *badger.DB, err error) {
+	opts, err := o.Profile.badgerOptions(dir)
+	if err != nil {
+		return nil, err
+	}
+	// Badger panics on some damaged files.
+	defer func() {
+		if r := recover(); r != nil {
+			db, err = nil, errorf(ErrCorrupt, corruptHint, "opening %s: %v", dir, r)
+		}
+	}()
+	db, err = badger.OpenManaged(opts.WithLogger(logger(o.Logger)))
+	switch {
+	case err == nil:
+		return db, nil
+	case strings.Contains(err.Error(), "Another process is using this Badger database"):
+		return nil, errorf(ErrLocked, "stop the other engine, or give this one another state directory",
+			"%s is used by %s", filepath.Dir(dir), holder(dir))
+	}
+	return nil, fmt.Errorf("store: opening %s: %w", dir, err)
+}
+
+// holder names the process that Badger's lock file tells of.
+func holder(dir string) string {
+	if b, err := os.ReadFile(filepath.Join(dir, "LOCK")); err == nil {
+		if pid := strings.TrimSpace(string(b)); pid != "" {
+			return "process " + pid
+		}
+	}
+	return "another process"
+}
+
+// Close ends the store: updates that run or wait are finished, open Views are waited for. Closing again does nothing.
+func (s *Store) Close() error {
+	s.turn <- struct{}{}
+	again := s.closing
+	s.closing = true
+	<-s.turn
+	if again {
+		<-s.stopped
+		return nil
+	}
+	close(s.quit)
+	<-s.stopped
+	s.mu.Lock()
+	s.closed = true
+	for len(s.readers) > 0 {
+		s.idle.Wait()
+	}
+	s.mu.Unlock()
+	// Closing writes what the log holds into a table; without room for it that would be a SIGBUS. The log is durable.
+	if free := s.space.release(); free < 2*s.db.Opts().MemTableSize {
+		return errors.Join(s.mark.close(), errorf(ErrFull, "the directory stays locked until this process ends; nothing is lost",
+			"no room to close %s cleanly", s.dir))
+	}
+	return errors.Join(s.closeBadger(), s.mark.close())
+}
+
+func (s *Store) closeBadger() (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("store: closing %s: %v", s.dir, r)
+		}
+	}()
+	if err := s.db.Close(); err != nil {
+		return fmt.Errorf("store: closing %s: %w", s.dir, err)
+	}
+	return nil
+}
+
+// Healthy returns nil when the store accepts updates, as far as it knows: else ErrClosed, ErrPoisoned or the error of
+// the last commit.
+func (s *Store) Healthy() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.closed:
+		return ErrClosed
+	case s.failed != nil:
+		return s.failed
+	}
+	return s.lastErr
+}
+
+// Stats returns the counters.
+func (s *Store) Stats() Stats {
+	free := s.space.measured()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := s.stats
+	st.Waiting = int(s.waiting.Load())
+	st.Commit = s.durable.Load()
+	st.OldestView = s.oldest()
+	st.FreeBytes = free
+	if s.lastErr != nil {
+		st.LastError = s.lastErr.Error()
+	}
+	return st
+}

@@ -1,0 +1,274 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"unsafe"
+
+	"github.com/dgraph-io/badger/v4"
+)
+
+// Update runs fn alone and returns once its writes, and all that it read, are durable. When fn returns an error,
+// Update returns that and nothing is written. fn runs on the caller's goroutine and must be quick: all other updates
+// wait for it. ctx ends the wait for fn's turn; once fn has run, Update waits for the commit.
+//
+// Errors besides fn's: ErrFull, ErrPoisoned, ErrTooLarge, ErrKey, ErrClosed, ErrCorrupt or ctx's.
+func (s *Store) Update(ctx context.Context, fn func(*Tx) error) error {
+	s.waiting.Add(1)
+	defer s.waiting.Add(-1)
+	g, err := s.run(ctx, fn)
+	if g == nil {
+		return err
+	}
+	<-g.done
+	if g.err != nil {
+		return g.err
+	}
+	return err
+}
+
+// run has its turn with fn. The group that it returns, if any, must become durable before the outcome stands.
+func (s *Store) run(ctx context.Context, fn func(*Tx) error) (*group, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	select {
+	case s.turn <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	defer func() { <-s.turn }()
+	if s.closing {
+		return nil, ErrClosed
+	}
+	if err := s.poison(); err != nil {
+		return nil, err
+	}
+	tx := s.begin()
+	defer tx.end()
+	err := fn(tx)
+	if err == nil {
+		err = tx.err
+	}
+	switch {
+	case err != nil || len(tx.own) == 0:
+		return tx.saw, err
+	case !s.limits.fits(tx.size, len(tx.own)):
+		return nil, errorf(ErrTooLarge, "write less in one update", "update has %d keys and %d bytes, expected at most %d and %d",
+			len(tx.own), tx.size, s.limits.count, s.limits.size)
+	}
+	return s.join(tx), nil
+}
+
+// group is the updates of one commit.
+type group struct {
+	writes  map[string][]byte // records by key; nil for a deletion. Never changed once the committer has it.
+	size    int64
+	updates uint64
+	prev    *group        // the group before, while it is being committed
+	done    chan struct{} // closed when the commit succeeded or failed
+	err     error         // the outcome, once done is closed
+}
+
+func newGroup(prev *group) *group { return &group{prev: prev, done: make(chan struct{})} }
+
+func (g *group) finished() bool {
+	select {
+	case <-g.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// Tx is one update. Its reads see its own writes, then those of all updates before it. It offers point reads only:
+// scan a View first and check again what matters. A Tx must not be used when its function has returned.
+type Tx struct {
+	s    *Store
+	own  map[string][]byte
+	size int64
+	err  error // of the first Set or Delete that cannot be
+
+	open, prev *group
+	base       uint64 // commit that is read below the groups
+	txn        *badger.Txn
+	saw        *group // the latest group whose writes were read
+	json       bytes.Buffer
+}
+
+// begin starts an update; the caller holds the turn.
+func (s *Store) begin() *Tx {
+	g := s.open
+	if g.prev != nil && g.prev.finished() {
+		g.prev = nil
+	}
+	return &Tx{s: s, own: make(map[string][]byte, s.hint), open: g, prev: g.prev, base: s.durable.Load()}
+}
+
+func (t *Tx) end() {
+	if t.txn != nil {
+		t.txn.Discard()
+	}
+}
+
+// Get returns the payload of the record under key, or ErrNotFound. The payload must not be changed.
+func (t *Tx) Get(key []byte) ([]byte, error) {
+	if v, ok := t.own[string(key)]; ok {
+		return overlaid(v)
+	}
+	for _, g := range [2]*group{t.open, t.prev} {
+		if g == nil {
+			continue
+		}
+		if v, ok := g.writes[string(key)]; ok {
+			if t.saw == nil || g == t.open {
+				t.saw = g
+			}
+			return overlaid(v)
+		}
+	}
+	if t.txn == nil {
+		t.txn = t.s.db.NewTransactionAt(t.base, false)
+	}
+	return t.s.get(t.txn, key)
+}
+
+func overlaid(record []byte) ([]byte, error) {
+	if record == nil {
+		return nil, ErrNotFound
+	}
+	return record[recordHeader:], nil
+}
+
+// Set writes a record. Key and payload are copied. A key or payload that is not allowed fails the update.
+func (t *Tx) Set(key, payload []byte) {
+	if len(payload) > MaxValueBytes {
+		t.fail(errorf(ErrTooLarge, "", "record %.60q has %d bytes, expected at most %d", key, len(payload), MaxValueBytes))
+		return
+	}
+	if !t.checkKey(key) {
+		return
+	}
+	b := t.s.arena.alloc(len(key) + recordHeader + len(payload))
+	n := copy(b, key)
+	record := b[n:]
+	copy(record[recordHeader:], payload)
+	seal(record, key)
+	t.put(b[:n:n], record)
+}
+
+// Delete removes the record under key, if there is one.
+func (t *Tx) Delete(key []byte) {
+	if t.checkKey(key) {
+		b := t.s.arena.alloc(len(key))
+		copy(b, key)
+		t.put(b, nil)
+	}
+}
+
+// Size returns the number of keys that the update writes so far and about how many bytes.
+func (t *Tx) Size() (keys int, bytes int64) { return len(t.own), t.size }
+
+// Fits reports whether an update of so many keys and bytes of keys and payloads is within the limits of one commit.
+func (s *Store) Fits(keys int, bytes int64) bool {
+	return s.limits.fits(bytes+int64(keys)*(entryOverhead+recordHeader), keys)
+}
+
+func (t *Tx) put(key, record []byte) {
+	k := unsafe.String(unsafe.SliceData(key), len(key)) // the arena is never written twice
+	if old, ok := t.own[k]; ok {
+		t.size -= entrySize(len(k), len(old))
+	}
+	t.own[k] = record
+	t.size += entrySize(len(k), len(record))
+}
+
+func (t *Tx) checkKey(key []byte) bool {
+	switch {
+	case len(key) == 0 || key[0] == 0 || bytes.HasPrefix(key, []byte("!badger!")):
+		t.fail(errorf(ErrKey, "", "%.60q", key))
+	case len(key) > MaxKeyBytes:
+		t.fail(errorf(ErrTooLarge, "", "key %.60q... has %d bytes, expected at most %d", key, len(key), MaxKeyBytes))
+	default:
+		return true
+	}
+	return false
+}
+
+func (t *Tx) fail(err error) {
+	if t.err == nil {
+		t.err = err
+	}
+}
+
+// limits are what one commit may hold.
+type limits struct {
+	size  int64
+	count int
+}
+
+// entryOverhead is what Badger adds to key and value when it sizes a transaction.
+const entryOverhead = 12
+
+func entrySize(key, record int) int64 { return int64(key + record + entryOverhead) }
+
+func limitsOf(db *badger.DB) limits {
+	const own = 256 // the store's own record and Badger's end mark
+	return limits{size: db.MaxBatchSize() - own, count: int(db.MaxBatchCount()) - 4}
+}
+
+func (l limits) fits(size int64, count int) bool { return size <= l.size && count <= l.count }
+
+// join adds an update to the open group, or to a new one when that is full; the caller holds the turn.
+func (s *Store) join(tx *Tx) *group {
+	if g := s.open; !s.limits.fits(g.size+tx.size, len(g.writes)+len(tx.own)) {
+		s.sealed <- g
+		s.open = newGroup(g)
+	}
+	g := s.open
+	g.updates++
+	s.joined.Add(1)
+	g.size += tx.size
+	s.hint = len(tx.own)
+	if len(g.writes) == 0 {
+		g.writes = tx.own
+	} else {
+		for k, v := range tx.own {
+			if old, ok := g.writes[k]; ok {
+				g.size -= entrySize(len(k), len(old))
+			}
+			g.writes[k] = v
+		}
+	}
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+	return g
+}
+
+// arena hands out memory in large pieces. What it handed out is never handed out again.
+type arena struct{ free []byte }
+
+func (a *arena) alloc(n int) []byte {
+	const chunk = 64 << 10
+	if n > len(a.free) {
+		if n > chunk/4 {
+			return make([]byte, n)
+		}
+		a.free = make([]byte, chunk)
+	}
+	b := a.free[:n:n]
+	a.free = a.free[n:]
+	return b
+}
+
+// poison returns the error that makes updates impossible until the directory is opened anew.
+func (s *Store) poison() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.failed
+}
+
+var errInternal = errors.New("store: sizes of a commit were miscounted")

@@ -86,7 +86,12 @@ func itemFields() []Field {
 			}
 			return *e.Item.Contactable, true
 		}},
-		ptr("sentiment", "sentiment of the whole item, -1 to 1", func(e *Event) *float64 { return e.Labels.Sentiment }),
+		ptr("sentiment", "sentiment of the whole item, -1 to 1", func(e *Event) *float64 {
+			if e.Labels == nil {
+				return nil
+			}
+			return e.Labels.Sentiment
+		}),
 		{Name: "themes", Kind: Themes, Doc: `paths of the themes; "packaging" in themes also finds packaging/opening`},
 		{Name: "theme_scores", Kind: ThemeList, Doc: "the themes, each with .name, .confidence and .sentiment, for any and all"},
 	}

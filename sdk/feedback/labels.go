@@ -120,7 +120,7 @@ func (l *Labels) remove(gone func(ThemePath) bool) {
 	l.Themes = kept
 }
 
-// Event is what a rule sees: an item with its effective labels.
+// Event is what a rule sees: an item with its effective labels. Nil labels mean that nobody has labelled it yet.
 type Event struct {
 	Item   *Item
 	Labels *Labels

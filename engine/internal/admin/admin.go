@@ -1,0 +1,190 @@
+// Package admin lets commands talk to a running engine: JSON over HTTP on a Unix socket that only the owner of the
+// state directory can open.
+//
+// The engine that holds the state directory serves; there is at most one, so a socket that is there already is left
+// over from an engine that was killed, and is replaced. A path too long for a socket lies in the directory for
+// temporary files instead; the file admin.addr in the state directory says where.
+//
+//	s, err := admin.Serve(stateDir, map[string]admin.Method{"stats": stats})
+//	...
+//	c, err := admin.Dial(stateDir)
+//	err = c.Call(ctx, "stats", nil, &out)
+package admin
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// ErrNotRunning says that no engine serves the state directory.
+var ErrNotRunning = errors.New("admin: no engine is running")
+
+// Method answers one call: arguments and result are JSON.
+type Method func(ctx context.Context, args json.RawMessage) (any, error)
+
+// Error is an error of a method as it crosses the socket.
+type Error struct {
+	Code    string `json:"code"` // stable; empty when the server has no name for it
+	Message string `json:"message"`
+}
+
+func (e *Error) Error() string { return e.Message }
+
+const (
+	addrFile = "admin.addr"
+	sockFile = "admin.sock"
+	// maxPath is what sockaddr_un holds on every system, less the terminating zero.
+	maxPath = 103
+	// maxBody bounds a request. Answers are not bounded.
+	maxBody = 64 << 20
+)
+
+// Server serves a state directory.
+type Server struct {
+	http *http.Server
+	done chan struct{}
+	dir  string // of the socket, when it was made for it
+	addr string // the file that names the socket
+}
+
+// Serve starts to serve. Code names an error for clients; it may be nil.
+func Serve(stateDir string, methods map[string]Method, code func(error) string) (*Server, error) {
+	s := &Server{done: make(chan struct{}), addr: filepath.Join(stateDir, addrFile)}
+	path := filepath.Join(stateDir, sockFile)
+	if len(path) > maxPath {
+		dir, err := os.MkdirTemp("", "closedloop-")
+		if err != nil {
+			return nil, err
+		}
+		s.dir, path = dir, filepath.Join(dir, sockFile)
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("admin socket: %w", err)
+	}
+	if err := errors.Join(os.Chmod(path, 0o600), os.WriteFile(s.addr, []byte(path), 0o600)); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	s.http = &http.Server{Handler: handler(methods, code), ReadHeaderTimeout: 10 * time.Second}
+	go func() {
+		defer close(s.done)
+		_ = s.http.Serve(l) // it ends by Close
+	}()
+	return s, nil
+}
+
+// Close ends the calls under way and removes the socket.
+func (s *Server) Close() error {
+	err := s.http.Close()
+	<-s.done
+	_ = os.Remove(s.addr)
+	if s.dir != "" {
+		err = errors.Join(err, os.RemoveAll(s.dir))
+	}
+	return err
+}
+
+func handler(methods map[string]Method, code func(error) string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		m, ok := methods[strings.TrimPrefix(r.URL.Path, "/v1/")]
+		if !ok || r.Method != http.MethodPost {
+			answer(w, http.StatusNotFound, &Error{Code: "no_method", Message: "the running engine does not know " + r.Method + " " + r.URL.Path})
+			return
+		}
+		args, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+		if err != nil {
+			answer(w, http.StatusBadRequest, &Error{Message: err.Error()})
+			return
+		}
+		result, err := m(r.Context(), args)
+		if err != nil {
+			e := &Error{Message: err.Error()}
+			if code != nil {
+				e.Code = code(err)
+			}
+			answer(w, http.StatusUnprocessableEntity, e)
+			return
+		}
+		answer(w, http.StatusOK, result)
+	})
+}
+
+func answer(w http.ResponseWriter, status int, v any) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		status, b = http.StatusInternalServerError, []byte(`{"message":"the answer cannot be written as JSON"}`)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = w.Write(b) // the client is gone when this fails
+}
+
+// Client talks to a running engine.
+type Client struct{ http *http.Client }
+
+// Dial returns a client of the engine that serves the state directory, or ErrNotRunning.
+func Dial(stateDir string) (*Client, error) {
+	path, err := os.ReadFile(filepath.Join(stateDir, addrFile))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, ErrNotRunning
+	}
+	if err != nil {
+		return nil, err
+	}
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", string(path))
+	}
+	conn, err := dial(context.Background(), "", "")
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNotRunning, err)
+	}
+	_ = conn.Close()
+	return &Client{&http.Client{Transport: &http.Transport{DialContext: dial}}}, nil
+}
+
+// Close releases the connections.
+func (c *Client) Close() error {
+	c.http.CloseIdleConnections()
+	return nil
+}
+
+// Call calls a method and reads its result into result, which may be nil. An error of the method is an *Error.
+func (c *Client) Call(ctx context.Context, method string, args, result any) error {
+	b, err := json.Marshal(args)
+	if err != nil {
+		return err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://engine/v1/"+method, bytes.NewReader(b))
+	if err != nil {
+		return err
+	}
+	res, err := c.http.Do(req)
+	if err != nil {
+		return fmt.Errorf("ask the running engine: %w", err)
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		e := &Error{}
+		if err := json.NewDecoder(res.Body).Decode(e); err != nil {
+			return fmt.Errorf("ask the running engine: status %s", res.Status)
+		}
+		return e
+	}
+	if result == nil {
+		return nil
+	}
+	return json.NewDecoder(res.Body).Decode(result)
+}

@@ -1,0 +1,113 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var errBad = errors.New("bad")
+
+func serve(t *testing.T, dir string) {
+	t.Helper()
+	s, err := Serve(dir, map[string]Method{
+		"double": func(_ context.Context, args json.RawMessage) (any, error) {
+			var n int
+			if err := json.Unmarshal(args, &n); err != nil {
+				return nil, errBad
+			}
+			return 2 * n, nil
+		},
+	}, func(err error) string {
+		if errors.Is(err, errBad) {
+			return "bad"
+		}
+		return ""
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func dial(t *testing.T, dir string) *Client {
+	t.Helper()
+	c, err := Dial(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+func TestCall(t *testing.T) {
+	dir := t.TempDir()
+	serve(t, dir)
+	c := dial(t, dir)
+	var n int
+	if err := c.Call(t.Context(), "double", 21, &n); err != nil || n != 42 {
+		t.Errorf("double(21) = %d, %v", n, err)
+	}
+	e := (*Error)(nil)
+	if err := c.Call(t.Context(), "double", "x", &n); !errors.As(err, &e) || e.Code != "bad" {
+		t.Errorf("a failing method gave %v", err)
+	}
+	if err := c.Call(t.Context(), "nothing", nil, nil); !errors.As(err, &e) || e.Code != "no_method" {
+		t.Errorf("an unknown method gave %v", err)
+	}
+}
+
+func TestSocketIsPrivate(t *testing.T) {
+	dir := t.TempDir()
+	serve(t, dir)
+	path, err := os.ReadFile(filepath.Join(dir, addrFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(string(path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Mode().Perm() != 0o600 {
+		t.Errorf("socket mode %v, want 0600", info.Mode().Perm())
+	}
+}
+
+func TestLongPath(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), strings.Repeat("long", 40))
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	serve(t, dir)
+	var n int
+	if err := dial(t, dir).Call(t.Context(), "double", 4, &n); err != nil || n != 8 {
+		t.Errorf("double(4) = %d, %v", n, err)
+	}
+}
+
+func TestNotRunning(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := Dial(dir); !errors.Is(err, ErrNotRunning) {
+		t.Errorf("no engine: %v", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, addrFile), []byte(filepath.Join(dir, sockFile)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Dial(dir); !errors.Is(err, ErrNotRunning) {
+		t.Errorf("an engine that was killed: %v", err)
+	}
+	serve(t, dir)
+	dial(t, dir)
+}

@@ -1,0 +1,224 @@
+package pipeline
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"strings"
+
+	"github.com/closedloop/closedloop/engine/internal/cases"
+	"github.com/closedloop/closedloop/engine/internal/records"
+	"github.com/closedloop/closedloop/engine/internal/store"
+	"github.com/closedloop/closedloop/rules"
+	"github.com/closedloop/closedloop/sdk/feedback"
+)
+
+// TimerSLA is the kind of the timer that fires when a case's first response is due. Its reference is the case's id.
+const TimerSLA = "sla"
+
+// act carries out the effects that were not carried out before, and notes those that no longer hold.
+func (w *writer) act(s *subject, effects []rules.Effect, labels *feedback.Labels) error {
+	id := s.rec.Feedback.ID
+	done := &records.Effects{}
+	if s.rec.Decisions > 1 {
+		d, err := store.Load[records.Effects](w.tx, records.EffectsKey(id))
+		if err == nil {
+			done = d
+		} else if !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+	}
+	if len(effects) == 0 && len(done.Done) == 0 {
+		return nil
+	}
+	asked := make(map[string]bool, len(effects))
+	for i := range effects {
+		e := &effects[i]
+		key := e.Key()
+		if asked[key] {
+			continue
+		}
+		asked[key] = true
+		if past := find(done.Done, key); past != nil {
+			past.Lapsed = 0
+			continue
+		}
+		done.Done = append(done.Done, records.Effect{Key: key, Rule: e.Rule, Kind: string(e.Kind), At: w.at, Decision: s.rec.Decisions})
+		if err := w.carryOut(s, e, labels); err != nil {
+			return err
+		}
+	}
+	if err := w.settle(s, done, asked); err != nil {
+		return err
+	}
+	return put(w.tx, records.EffectsKey(id), done, s.outcome == OutcomeNew)
+}
+
+func find(done []records.Effect, key string) *records.Effect {
+	for i := range done {
+		if done[i].Key == key {
+			return &done[i]
+		}
+	}
+	return nil
+}
+
+// settle brings the item's case in line with a later decision: it notes what lapsed and moves the case to the queue and
+// owner that are asked for now. It never closes a case.
+func (w *writer) settle(s *subject, done *records.Effects, asked map[string]bool) error {
+	c, err := w.openCase(s)
+	if err != nil {
+		return err
+	}
+	before := len(c.History)
+	for i := range done.Done {
+		e := &done.Done[i]
+		if asked[e.Key] || e.Lapsed != 0 {
+			continue
+		}
+		e.Lapsed = w.at
+		c = cases.Lapse(c, e.Rule, e.Kind, w.at)
+	}
+	if s.was.Case != "" && s.rec.Queue != "" {
+		c = cases.Assign(c, s.rec.Queue, s.rec.Owner, "rules", w.at)
+	}
+	if c.ID == "" || len(c.History) == before {
+		return nil
+	}
+	w.told.kase(c)
+	return store.Put(w.tx, records.CaseKey(c.ID), &c)
+}
+
+// openCase returns the item's case when it is open, and otherwise a case without an id.
+func (w *writer) openCase(s *subject) (feedback.Case, error) {
+	if s.rec.Case == "" {
+		return feedback.Case{}, nil
+	}
+	c, err := store.Load[feedback.Case](w.tx, records.CaseKey(feedback.CaseID(s.rec.Case)))
+	if err != nil || c.Status != feedback.CaseOpen {
+		return feedback.Case{}, err
+	}
+	return *c, nil
+}
+
+func (w *writer) carryOut(s *subject, e *rules.Effect, labels *feedback.Labels) error {
+	switch e.Kind {
+	case rules.Case:
+		return w.openFor(s, e)
+	case rules.Alert:
+		return w.alert(s, e)
+	case rules.Notify:
+		return w.notify(s, e, labels)
+	}
+	return nil // assign, tag and relabel act through the decision's outputs and the labels
+}
+
+// openFor opens the case that a rule asks for, or notes the wish on the case that is open already.
+func (w *writer) openFor(s *subject, e *rules.Effect) error {
+	open, err := w.openCase(s)
+	if err != nil {
+		return err
+	}
+	if open.ID != "" {
+		c := cases.Note(open, e.Rule, "rule "+e.Rule+" asks for a case as well", w.at)
+		w.told.kase(c)
+		return store.Put(w.tx, records.CaseKey(c.ID), &c)
+	}
+	p := cases.Promise{Rule: e.Rule, Effect: e.Key(), Queue: e.Queue, Owner: e.Owner, Priority: string(e.Priority), SLA: e.SLA}
+	if p.Queue == "" {
+		p.Queue = s.rec.Queue
+	}
+	if p.Owner == "" && p.Queue == s.rec.Queue {
+		p.Owner = s.rec.Owner
+	}
+	if p.Priority == "" {
+		p.Priority = s.rec.Priority
+	}
+	c := cases.Open(&s.rec.Feedback, p, w.at)
+	s.rec.Case = string(c.ID)
+	if c.DueAt != 0 {
+		w.tx.SetTimer(c.DueAt, TimerSLA, string(c.ID), nil)
+	}
+	w.tx.Set(records.CaseStatusKey(c.Status, c.ID), nil)
+	w.report.Cases++
+	w.told.kase(c)
+	return store.PutNew(w.tx, records.CaseKey(c.ID), &c)
+}
+
+func (w *writer) alert(s *subject, e *rules.Effect) error {
+	key := records.AlertKey(e.Rule, e.Target)
+	a, err := store.Load[feedback.Alert](w.tx, key)
+	begins := errors.Is(err, store.ErrNotFound)
+	if begins {
+		a, err = &feedback.Alert{Rule: e.Rule, Key: e.Target, FirstAt: w.at}, nil
+	}
+	if err != nil {
+		return err
+	}
+	a.Severity, a.Summary, a.LastAt, a.LastItem = string(e.Severity), e.Summary, w.at, s.rec.Feedback.ID
+	a.Count++
+	if begins {
+		w.report.Alerts++
+		w.told.alert(*a)
+	}
+	return store.Put(w.tx, key, a)
+}
+
+// Message is the body of a delivery.
+type Message struct {
+	Kind     string           `json:"kind"`
+	Rule     string           `json:"rule"`
+	At       feedback.Time    `json:"at"`
+	Text     string           `json:"text,omitempty"`
+	Severity string           `json:"severity,omitempty"`
+	Queue    string           `json:"queue,omitempty"`
+	Owner    string           `json:"owner,omitempty"`
+	Tags     []string         `json:"tags,omitempty"`
+	Case     string           `json:"case,omitempty"`
+	Item     *feedback.Item   `json:"item"`
+	Labels   *feedback.Labels `json:"labels"`
+}
+
+// notify puts a message into the outbox.
+func (w *writer) notify(s *subject, e *rules.Effect, labels *feedback.Labels) error {
+	body, err := json.Marshal(Message{
+		Kind: string(e.Kind), Rule: e.Rule, At: w.at, Text: e.Message, Severity: s.rec.Severity,
+		Queue: s.rec.Queue, Owner: s.rec.Owner, Tags: s.rec.Tags, Case: s.rec.Case,
+		Item: &s.rec.Feedback, Labels: labels,
+	})
+	if err != nil {
+		return err
+	}
+	sequence, err := w.sequence(e.Destination)
+	if err != nil {
+		return err
+	}
+	d := feedback.Delivery{
+		Key: deliveryKey(s.rec.Feedback.ID, e), Destination: e.Destination, Sequence: sequence,
+		Kind: string(e.Kind), Item: s.rec.Feedback.ID, Body: body, CreatedAt: w.at,
+	}
+	w.report.Messages++
+	w.told.delivery(d)
+	return store.PutNew(w.tx, records.DeliveryKey(d.Destination, d.Sequence), &d)
+}
+
+// deliveryKey is the same for the same effect on the same item, for ever.
+func deliveryKey(id feedback.ItemID, e *rules.Effect) string {
+	sum := sha256.Sum256([]byte(strings.Join([]string{string(id), e.Key()}, "\x00")))
+	return "msg_" + hex.EncodeToString(sum[:16])
+}
+
+// sequence returns the destination's next sequence number.
+func (w *writer) sequence(destination string) (uint64, error) {
+	n, cached := w.sequences[destination]
+	if !cached {
+		next, err := records.NextSequence(w.tx, destination)
+		if err != nil {
+			return 0, err
+		}
+		n = next - 1
+	}
+	w.sequences[destination] = n + 1
+	return n + 1, nil
+}

@@ -1,0 +1,305 @@
+package pipeline
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/closedloop/closedloop/engine/internal/records"
+	"github.com/closedloop/closedloop/engine/internal/store"
+	"github.com/closedloop/closedloop/rules"
+	"github.com/closedloop/closedloop/sdk/feedback"
+)
+
+// errUnlabelled ends an update that found an item which no categorizer has seen: one that Prepare took for a repeat.
+var errUnlabelled = errors.New("pipeline: an item has no labels yet")
+
+// Commit makes a prepared chunk durable with all that follows from it, and then calls the hooks. When it fails nothing
+// of the chunk is in the store, or, of a chunk too large for one update, a first part without the checkpoint: the
+// same rows prepared again are then told apart as duplicates.
+func (p *Pipeline) Commit(ctx context.Context, pr *Prepared) (Report, error) {
+	return p.commit(ctx, pr)
+}
+
+func (p *Pipeline) commit(ctx context.Context, pr *Prepared) (Report, error) {
+	var w *writer
+	update := func(tx *store.Tx) error {
+		w = p.newWriter(tx, pr.chunk.ReceivedAt)
+		return w.chunk(pr)
+	}
+	err := p.cfg.Store.Update(ctx, update)
+	for errors.Is(err, errUnlabelled) {
+		if err = p.categorize(ctx, pr); err == nil {
+			err = p.cfg.Store.Update(ctx, update)
+		}
+	}
+	if errors.Is(err, store.ErrTooLarge) && len(pr.items) > 1 {
+		return p.commitHalves(ctx, pr)
+	}
+	if err != nil {
+		return Report{}, err
+	}
+	w.tell(p.cfg.Hooks)
+	return w.report, nil
+}
+
+func (p *Pipeline) commitHalves(ctx context.Context, pr *Prepared) (Report, error) {
+	mid := len(pr.items) / 2
+	first, second := *pr, *pr
+	first.items, second.items = pr.items[:mid], pr.items[mid:]
+	first.chunk.Checkpoint = nil
+	second.chunk.Rejects, second.chunk.Notices = nil, nil
+	report, err := p.commit(ctx, &first)
+	if err != nil {
+		return report, err
+	}
+	rest, err := p.commit(ctx, &second)
+	report.Add(rest)
+	return report, err
+}
+
+// writer is one update: the state that its items share.
+type writer struct {
+	p         *Pipeline
+	tx        *store.Tx
+	rules     *rules.Set
+	at        feedback.Time
+	report    Report
+	rollups   map[records.RollupID]*records.Rollup
+	sequences map[string]uint64
+	told      told
+	failed    error // of a read that the rules asked for
+}
+
+func (p *Pipeline) newWriter(tx *store.Tx, at feedback.Time) *writer {
+	return &writer{
+		p: p, tx: tx, rules: p.Rules(), at: at,
+		rollups:   map[records.RollupID]*records.Rollup{},
+		sequences: map[string]uint64{},
+	}
+}
+
+func (w *writer) chunk(pr *Prepared) error {
+	c := &pr.chunk
+	imp := &w.report.Import
+	imp.Source, imp.Batch, imp.FirstAt, imp.LastAt = c.Source.ID, c.Batch, c.ReceivedAt, c.ReceivedAt
+	w.report.Rows = make([]Row, 0, len(pr.items))
+	for _, r := range c.Rejects {
+		w.count(OutcomeRejected)
+		letter := feedback.DeadLetter{
+			Kind: feedback.DeadRow, At: w.at, Source: c.Source.ID, Batch: c.Batch,
+			Position: r.Position, Code: r.Code, Reason: r.Message, Raw: excerpt(r.Raw),
+		}
+		if err := w.bury(letter); err != nil {
+			return err
+		}
+	}
+	for _, n := range c.Notices {
+		if imp.Notices == nil {
+			imp.Notices = map[string]int{}
+		}
+		imp.Notices[n.Code+": "+n.Message]++
+	}
+	for i := range pr.items {
+		row, err := w.row(&pr.items[i])
+		if err != nil {
+			return err
+		}
+		w.report.Rows = append(w.report.Rows, row)
+	}
+	if err := w.finish(); err != nil {
+		return err
+	}
+	if c.Checkpoint != nil {
+		w.tx.Set(records.CheckpointKey(c.Source.ID), c.Checkpoint)
+	}
+	return nil
+}
+
+func (w *writer) count(o Outcome) {
+	imp := &w.report.Import
+	imp.Read++
+	switch o {
+	case OutcomeNew:
+		imp.New++
+	case OutcomeRevised:
+		imp.Revised++
+	case OutcomeDuplicate:
+		imp.Duplicate++
+	case OutcomeStale:
+		imp.Stale++
+	case OutcomeRejected:
+		imp.Rejected++
+	}
+}
+
+// row decides what becomes of one item.
+func (w *writer) row(a *accepted) (Row, error) {
+	if a.refused != nil {
+		w.count(OutcomeRejected)
+		return Row{Outcome: OutcomeRejected, Reason: a.refused.code + ": " + a.refused.reason}, w.reject(a)
+	}
+	it := a.item
+	if err := w.identify(&it, a.hash); err != nil {
+		return Row{}, err
+	}
+	key := records.IdentityKey(it.Source, it.ExternalID)
+	known, err := store.Load[records.Identity](w.tx, key)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return Row{}, err
+	}
+	outcome := judge(known, &it, a.hash)
+	if outcome == OutcomeDuplicate || outcome == OutcomeStale {
+		w.count(outcome)
+		return Row{ID: known.ID, Outcome: outcome}, nil
+	}
+	if !a.labelled {
+		a.known = false
+		return Row{}, errUnlabelled
+	}
+	if known == nil {
+		known = &records.Identity{ID: feedback.NewItemID(it.OccurredAt, it.Source, it.ExternalID)}
+	}
+	it.ID = known.ID
+	known.Version = it.Version
+	known.Hashes = append(known.Hashes, a.hash)
+	if err := put(w.tx, key, known, outcome == OutcomeNew); err != nil {
+		return Row{}, err
+	}
+	w.count(outcome)
+	w.countKind(a, &it)
+	return Row{ID: it.ID, Outcome: outcome}, w.upsert(a, it, outcome)
+}
+
+// put writes a record; a fresh one has no old one whose unknown members must be kept.
+func put[T any](tx *store.Tx, key []byte, v *T, fresh bool) error {
+	if fresh {
+		return store.PutNew(tx, key, v)
+	}
+	return store.Put(tx, key, v)
+}
+
+func judge(known *records.Identity, it *feedback.Item, hash records.Hash) Outcome {
+	switch {
+	case known == nil:
+		return OutcomeNew
+	case slices.Contains(known.Hashes, hash):
+		return OutcomeDuplicate
+	case it.Version < known.Version:
+		return OutcomeStale
+	}
+	return OutcomeRevised
+}
+
+func (w *writer) countKind(a *accepted, it *feedback.Item) {
+	if it.Synthetic != "" {
+		w.report.Import.Synthetic++
+	}
+	if it.Synthetic == feedback.SyntheticDamaged {
+		w.report.Import.Damaged++
+	}
+	if a.repaired {
+		w.report.Import.Repaired++
+	}
+}
+
+// identify gives an item without an id one that is made of its content and its ordinal among the identical rows of
+// its import, so that neither the order of the rows nor importing them again changes it.
+func (w *writer) identify(it *feedback.Item, hash records.Hash) error {
+	if it.ExternalID != "" {
+		return nil
+	}
+	key := records.OrdinalKey(it.Source, hash)
+	seen, err := store.Load[records.Ordinal](w.tx, key)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		seen = &records.Ordinal{Batch: it.Batch}
+	case err != nil:
+		return err
+	case seen.Batch != it.Batch:
+		seen.Batch, seen.Seen = it.Batch, 0
+	}
+	seen.Seen++
+	it.ExternalID = hex.EncodeToString(hash[:]) + "-" + strconv.Itoa(seen.Seen)
+	return store.Put(w.tx, key, seen)
+}
+
+// reject remembers a row that is no item, or an item that no plugin survives.
+func (w *writer) reject(a *accepted) error {
+	it := &a.item
+	letter := feedback.DeadLetter{
+		Kind: feedback.DeadRow, At: w.at, Source: it.Source, Batch: it.Batch, Position: it.Position,
+		Code: a.refused.code, Reason: a.refused.reason, Raw: excerpt(it.Text),
+	}
+	if a.poison {
+		letter.Kind, letter.Item, letter.Raw = feedback.DeadItem, it, ""
+	}
+	if letter.Position == "" {
+		letter.Position = hex.EncodeToString(a.hash[:])
+	}
+	return w.bury(letter)
+}
+
+// finish writes what the items of the update share.
+func (w *writer) finish() error {
+	for id, delta := range w.rollups {
+		r, err := store.Load[records.Rollup](w.tx, id.Key())
+		if errors.Is(err, store.ErrNotFound) {
+			r, err = &records.Rollup{}, nil
+		}
+		if err != nil {
+			return err
+		}
+		r.Add(*delta, 1)
+		if err := store.Put(w.tx, id.Key(), r); err != nil {
+			return err
+		}
+	}
+	for destination, n := range w.sequences {
+		w.tx.Set(records.SequenceKey(destination), strconv.AppendUint(nil, n, 10))
+	}
+	imp := &w.report.Import
+	if imp.Read == 0 && len(imp.Notices) == 0 {
+		return nil
+	}
+	key := records.ImportKey(imp.Source, imp.Batch)
+	total, err := store.Load[records.Import](w.tx, key)
+	if errors.Is(err, store.ErrNotFound) {
+		total, err = &records.Import{Source: imp.Source, Batch: imp.Batch}, nil
+	}
+	if err != nil {
+		return err
+	}
+	total.Add(imp)
+	return store.Put(w.tx, key, total)
+}
+
+// add adds a contribution to the rollups, or takes it away with sign -1.
+func (w *writer) add(c *records.Contribution, sign int64) {
+	c.Each(func(id records.RollupID, r records.Rollup) {
+		delta := w.rollups[id]
+		if delta == nil {
+			delta = &records.Rollup{}
+			w.rollups[id] = delta
+		}
+		delta.Add(r, sign)
+	})
+}
+
+// bury writes a dead letter under an id that is the same when the same row fails again.
+func (w *writer) bury(l feedback.DeadLetter) error {
+	l.ID = records.DeadLetterID(l.Source, l.Batch, l.Position, l.Code)
+	return store.Put(w.tx, records.DeadLetterKey(l.ID), &l)
+}
+
+const excerptBytes = 512
+
+func excerpt(s string) string {
+	if len(s) <= excerptBytes {
+		return s
+	}
+	return fmt.Sprintf("%.*s…", excerptBytes, s)
+}

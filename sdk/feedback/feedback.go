@@ -18,7 +18,7 @@
 //	item.NPSClass() // feedback.Detractor
 package feedback
 
-import "strings"
+import "unicode"
 
 // MaxItemBytes is the largest item, measured as Item.Size, that an engine accepts.
 const MaxItemBytes = 256 << 10
@@ -185,4 +185,14 @@ func (it *Item) Size() int {
 }
 
 // WordCount returns the number of words of the text, divided at white space.
-func (it *Item) WordCount() int { return len(strings.Fields(it.Text)) }
+func (it *Item) WordCount() int {
+	n, within := 0, false
+	for _, r := range it.Text {
+		blank := unicode.IsSpace(r)
+		if !blank && !within {
+			n++
+		}
+		within = !blank
+	}
+	return n
+}

@@ -89,14 +89,15 @@ func Fold(changes []Change) Labels {
 	for _, layer := range [...]Layer{LayerModel, LayerRule, LayerHuman} {
 		for i := range changes {
 			if changes[i].By.Layer == layer {
-				l.apply(&changes[i])
+				l.Apply(&changes[i])
 			}
 		}
 	}
 	return l
 }
 
-func (l *Labels) apply(c *Change) {
+// Apply changes the labels as one entry of a layer says. It keeps the memory of l.Themes.
+func (l *Labels) Apply(c *Change) {
 	for _, gone := range c.Remove {
 		l.remove(func(p ThemePath) bool { return p.Within(gone) })
 	}

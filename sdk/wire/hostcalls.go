@@ -28,6 +28,17 @@ const (
 	httpResponseHead = 40
 )
 
+// AllFiles is the id with which a guest asks file_stat for every granted file.
+const AllFiles = -1
+
+// Negative results of file_stat and file_read.
+const (
+	ResultFailed     = -1 // the file cannot be read
+	ResultNotGranted = -2
+	ResultGone       = -3 // no such id, or the file is gone
+	ResultInvalid    = -4 // a wrong argument
+)
+
 // AppendHTTPRequest appends a request that a plugin asks the host to make.
 func AppendHTTPRequest(dst []byte, q *sdk.HTTPRequest) []byte {
 	w := begin(dst, KindHTTPRequest, httpRequestHead, len(q.Headers), headerSize)

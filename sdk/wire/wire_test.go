@@ -96,8 +96,8 @@ func TestCallsRoundTrip(t *testing.T) {
 	}
 	poll := sdk.PollRequest{Checkpoint: []byte{0, 1}, Limit: 50}
 	harvest := sdk.PollResult{
-		Items: []feedback.Item{fullItem()}, Rejects: []sdk.Reject{{"line 3", "bad_score", "found x", "x,y"}, {}},
-		Notices: []sdk.Notice{{"line 1", "damaged_ids", "5.7E+17"}}, Next: []byte("n"), Batch: "b", More: true, Wait: 2 * time.Second,
+		Items: []feedback.Item{fullItem()}, Rejects: []sdk.Reject{{Position: "line 3", Code: "bad_score", Message: "found x", Raw: "x,y"}, {}},
+		Notices: []sdk.Notice{{Position: "line 1", Code: "damaged_ids", Message: "5.7E+17"}}, Next: []byte("n"), Batch: "b", More: true, Wait: 2 * time.Second,
 	}
 	receive := sdk.ReceiveRequest{Headers: map[string]string{"content-type": "text/plain", "x": ""}, Body: []byte("hi")}
 	received := sdk.ReceiveResult{Items: []feedback.Item{fullItem()}, Rejects: []sdk.Reject{{Code: "c"}}}

@@ -38,7 +38,8 @@ type Fired struct {
 	// Assumed says that the rule matched because its on_error is match, although its condition was unknown.
 	Assumed bool   `json:"assumed,omitempty"`
 	Atoms   []Atom `json:"atoms,omitempty"`
-	// Actions are the rule's actions as it wrote them; a Note tells what became of one that is not carried out as written.
+	// Actions are the rule's actions as it wrote them, without their Rule. A Note tells what became of one that is not
+	// carried out as written.
 	Actions []Effect `json:"actions,omitempty"`
 }
 
@@ -99,7 +100,7 @@ const (
 
 // Effect is one action of one rule, to be carried out once per item.
 type Effect struct {
-	Rule string     `json:"rule"`
+	Rule string     `json:"rule,omitempty"`
 	Kind EffectKind `json:"kind"`
 	// Target sets apart the effects of one kind of one rule: the queue, the destination, the alert's key, the tags.
 	Target      string           `json:"target,omitempty"`
@@ -115,6 +116,8 @@ type Effect struct {
 	Change      *feedback.Change `json:"change,omitempty"`
 	// Note tells, in Fired.Actions, why the action was not carried out as it is written.
 	Note string `json:"note,omitempty"`
+	// Dropped says, in Fired.Actions, that nothing of the action is carried out.
+	Dropped bool `json:"dropped,omitempty"`
 }
 
 // Key identifies the effect among those of one item, whatever the ruleset: rule|kind|target.

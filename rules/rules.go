@@ -1,13 +1,34 @@
-// Package rules decides what happens with feedback: it compiles rule files and evaluates them on events.
+// Package rules decides what happens with feedback. It compiles rule files, evaluates them on events, and explains
+// every decision.
+//
+// A rule file is YAML: lists and macros, and groups of rules, each with a condition and actions; README.md is its
+// reference. Compile checks everything before anything runs, and reports all problems at once with their places.
+//
+// Invariants:
+//
+//   - A Set never changes. Evaluate is pure: it reads no clock and no files, starts nothing, and gives the same decision
+//     for the same arguments.
+//   - Evaluation cannot fail and takes a bounded number of steps: conditions are an allow-listed part of the language
+//     of expr, compiled to closures. Expr's virtual machine is not used.
+//   - Conditions are three-valued: a comparison with a missing value is unknown, and an unknown condition does not match.
+//   - Groups run in the order of the files. Within a group no rule sees what another does; the labels that a group
+//     changes are seen by the groups after it.
+//   - An effect is identified by rule, kind and target, so that a caller can carry each out once per item.
+//
+// One decision:
+//
+//	set, err := rules.Compile([]rules.File{{Name: "cx.rules.yaml", Data: data}}, rules.Env{})
+//	if err != nil {
+//		return err // source.Problems
+//	}
+//	decision, effects := set.Evaluate(&feedback.Event{Item: item, Labels: labels}, now, nil)
 package rules
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"fmt"
+	"sync"
 	"time"
 
-	"github.com/closedloop/closedloop/rules/source"
+	"github.com/closedloop/closedloop/rules/internal/lang"
 	"github.com/closedloop/closedloop/sdk/feedback"
 )
 
@@ -33,7 +54,7 @@ type View interface {
 }
 
 // CorrectedView is a View that knows what people corrected in the item's labels. Corrections are applied again after
-// each relabel, so that no rule overrides a person.
+// the relabels of a group, so that no rule overrides a person.
 type CorrectedView interface {
 	View
 	// Corrections returns the human layer of the item's labels.
@@ -42,32 +63,29 @@ type CorrectedView interface {
 
 // Set is a compiled set of rules. It never changes, and is safe for concurrent use.
 type Set struct {
-	hash string
+	hash    string
+	program *lang.Program
+	groups  []group
+	outputs policies
+	frames  sync.Pool // of *lang.Frame
 }
 
-// Compile compiles rule files, in the order given, as one set. The error is a source.Problems with all that is wrong.
-func Compile(files []File, env Env) (*Set, error) {
-	var problems source.Problems
-	h := sha256.New()
-	for _, f := range files {
-		root, broken := source.Parse(f.Name, f.Data)
-		problems = append(problems, broken...)
-		root.Object("version")
-		problems = append(problems, root.Problems()...)
-		fmt.Fprintf(h, "%q%q", f.Name, f.Data)
-	}
-	return &Set{hash: "sha256:" + hex.EncodeToString(h.Sum(nil))}, problems.Sorted().Err()
+// group is rules that do not see each other's effects.
+type group struct {
+	name  string
+	first bool // only the first rule that matches fires
+	rules []rule
+}
+
+type rule struct {
+	info    RuleInfo
+	assume  bool // an unknown condition matches
+	when    *lang.Condition
+	actions []action
 }
 
 // Hash names the set by its content: "sha256:" and hexadecimal digits.
 func (s *Set) Hash() string { return s.hash }
-
-// Evaluate decides on one event. It is pure: the same arguments give the same decision and effects. The event's labels
-// are those of models and people, without the relabels of earlier decisions; nil labels mean that the item has not
-// been categorized, and all that reads themes or sentiment is unknown.
-func (s *Set) Evaluate(ev *feedback.Event, now feedback.Time, view View) (*Decision, []Effect) {
-	return &Decision{Ruleset: s.hash, At: now, ItemVersion: ev.Item.Version}, nil
-}
 
 // RuleInfo describes one rule of a set.
 type RuleInfo struct {
@@ -83,45 +101,26 @@ type RuleInfo struct {
 }
 
 // Rules returns all rules in the order in which they are evaluated.
-func (s *Set) Rules() []RuleInfo { return nil }
-
-// Explain evaluates every rule of every group on the event and tells why each fired or did not.
-func (s *Set) Explain(ev *feedback.Event, now feedback.Time, view View) *Explanation {
-	return &Explanation{Ruleset: s.hash, At: now}
+func (s *Set) Rules() []RuleInfo {
+	var out []RuleInfo
+	for i := range s.groups {
+		for j := range s.groups[i].rules {
+			out = append(out, s.groups[i].rules[j].info)
+		}
+	}
+	return out
 }
 
-// Explanation tells of every rule why it fired or did not. Its String is text for people, its JSON for programs.
-type Explanation struct {
-	Ruleset string             `json:"ruleset"`
-	At      feedback.Time      `json:"at"`
-	Groups  []GroupExplanation `json:"groups"`
+func (s *Set) frame(ev *feedback.Event) *lang.Frame {
+	f, ok := s.frames.Get().(*lang.Frame)
+	if !ok {
+		f = s.program.NewFrame()
+	}
+	f.Reset(ev)
+	return f
 }
 
-// GroupExplanation is one group of an Explanation.
-type GroupExplanation struct {
-	Name  string            `json:"name"`
-	Match string            `json:"match"` // all or first
-	Rules []RuleExplanation `json:"rules"`
+func (s *Set) release(f *lang.Frame) {
+	f.Release()
+	s.frames.Put(f)
 }
-
-// RuleExplanation tells of one rule why it fired or did not.
-type RuleExplanation struct {
-	Rule    string `json:"rule"`
-	Mode    Mode   `json:"mode"`
-	Outcome string `json:"outcome"` // fired, shadow, false, unknown, skipped or off
-	Why     string `json:"why"`
-	When    *Term  `json:"when"`
-}
-
-// Term is a condition, or a part of one, with its truth.
-type Term struct {
-	Op    string  `json:"op"` // and, or, not, else, or atom
-	Macro string  `json:"macro,omitempty"`
-	Truth Truth   `json:"truth"`
-	Text  string  `json:"text,omitempty"` // of an atom
-	Seen  []Seen  `json:"seen,omitempty"`
-	Terms []*Term `json:"terms,omitempty"`
-}
-
-// String writes the explanation as text.
-func (x *Explanation) String() string { return "" }

@@ -1,0 +1,282 @@
+package rules
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"hash"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/closedloop/closedloop/rules/internal/lang"
+	"github.com/closedloop/closedloop/rules/source"
+	"github.com/closedloop/closedloop/sdk/feedback"
+)
+
+// MaxCost bounds the steps that all conditions of a set together may take on one event. A comparison takes 1, a search
+// through a text 16, a regular expression as many as it has instructions, and what any, all, none, one or count look at
+// as often as an item may have themes.
+const MaxCost = 4_000_000
+
+// semantics stands in every hash and changes with the meaning of rule files.
+const semantics = "closedloop rules 1"
+
+// builder reads rule files.
+type builder struct {
+	env      Env
+	lang     *lang.Compiler
+	roots    []*source.Node
+	set      *Set
+	problems source.Problems
+	places   map[string]source.Pos // what must be unique, such as "rule x", with where it was first
+	nodes    map[string]*source.Node
+}
+
+// Compile compiles rule files, in the order given, as one set: they share lists, macros and the policies of outputs. The
+// error is a source.Problems with all that is wrong.
+func Compile(files []File, env Env) (*Set, error) {
+	if env.Timezone == nil {
+		env.Timezone = time.UTC
+	}
+	b := &builder{
+		env: env, lang: lang.NewCompiler(fieldsOf(env), env.Timezone), set: &Set{outputs: defaultPolicies},
+		places: map[string]source.Pos{}, nodes: map[string]*source.Node{},
+	}
+	for _, f := range files {
+		root, problems := source.Parse(f.Name, f.Data)
+		b.problems = append(b.problems, problems...)
+		if root != nil {
+			b.roots = append(b.roots, root)
+		}
+	}
+	for _, root := range b.roots {
+		b.declare(root)
+	}
+	for _, root := range b.roots {
+		for _, n := range root.Get("groups").List() {
+			b.group(n)
+		}
+	}
+	b.lang.CheckMacros()
+	b.checkConflicts()
+	b.set.program = b.lang.Program()
+	b.checkCost()
+	b.set.hash = hashOf(files, env)
+	for _, root := range b.roots {
+		b.problems = append(b.problems, root.Problems()...)
+	}
+	if err := b.problems.Sorted().Err(); err != nil {
+		return nil, err
+	}
+	return b.set, nil
+}
+
+// fieldsOf returns the table of fields, with the attributes in a stable order.
+func fieldsOf(env Env) []feedback.Field {
+	attributes := feedback.AttributeFields(env.Attributes, env.CustomerAttributes)
+	slices.SortFunc(attributes, func(a, b feedback.Field) int { return cmp.Compare(a.Name, b.Name) })
+	return append(feedback.Fields(), attributes...)
+}
+
+// hashOf covers the files and what of the environment changes decisions. Declared queues and destinations only decide
+// whether a set compiles.
+func hashOf(files []File, env Env) string {
+	h := sha256.New()
+	write(h, semantics)
+	for _, f := range files {
+		write(h, "file")
+		write(h, f.Name)
+		write(h, string(f.Data))
+	}
+	for i, kinds := range [...]map[string]feedback.Kind{env.Attributes, env.CustomerAttributes} {
+		for _, name := range slices.Sorted(maps.Keys(kinds)) {
+			write(h, [...]string{"item", "customer"}[i])
+			write(h, name)
+			write(h, kinds[name].String())
+		}
+	}
+	write(h, env.Timezone.String())
+	return "sha256:" + hex.EncodeToString(h.Sum(nil))
+}
+
+func write(h hash.Hash, s string) { fmt.Fprintf(h, "%d:%s", len(s), s) }
+
+// unique notes a name that was there before, and reports whether it was not.
+func (b *builder) unique(what, name string, at *source.Node) bool {
+	key := what + " " + name
+	if first, ok := b.places[key]; ok {
+		at.Problem("duplicate", "found the %s again, it stands at %s already", key, first)
+		return false
+	}
+	b.places[key] = at.Pos()
+	return true
+}
+
+// reportAt places the problems of an expression or template that is the text of a node.
+func reportAt(n *source.Node) lang.Report {
+	return func(p lang.Problem) { n.ProblemAt(p.Offset, p.Code, p.Hint, "%s", p.Message) }
+}
+
+// What comes with later versions of the file format, and what to do instead.
+var (
+	laterFile = map[string]string{
+		"timezone": "dates are days of the program's timezone", "calendars": "", "windows": "", "tables": "write one rule for each row",
+	}
+	laterRule = map[string]string{
+		"each": "", "for": "", "keep_firing": "", "throttle": "", "inhibits": "", "mute": "", "alert": "write it under do: [{alert: ...}]",
+	}
+	laterAssign = map[string]string{"table": "name the queue and the owner"}
+	laterCase   = map[string]string{"calendar": "sla counts elapsed time"}
+	laterAlert  = map[string]string{"group_by": "use key: [fields]", "wait": "", "repeat": ""}
+)
+
+// declare reads what the groups of all files may use.
+func (b *builder) declare(root *source.Node) {
+	if !root.ObjectBut(laterFile, "version", "description", "lists", "macros", "outputs", "groups") {
+		return
+	}
+	if v := root.Need("version"); v != nil && v.Any() != 1 {
+		v.Problem("wrong_value", "found %s, expected version 1", v.Found())
+	}
+	_ = root.Get("description").String()
+	for _, e := range root.Get("lists").Entries() {
+		if b.declarable("list", e) {
+			b.list(e)
+		}
+	}
+	for _, e := range root.Get("macros").Entries() {
+		if text, ok := expressionOf(e.Value); ok && b.declarable("macro", e) {
+			b.lang.DefineMacro(e.Name, text, reportAt(e.Value))
+		}
+	}
+	b.policies(root.Get("outputs"))
+}
+
+func (b *builder) declarable(what string, e source.Entry) bool {
+	if problem := b.lang.CheckName(e.Name); problem != "" {
+		e.Key.Problem("bad_name", "%s", problem)
+		return false
+	}
+	return b.unique(what, e.Name, e.Key)
+}
+
+func (b *builder) list(e source.Entry) {
+	elements := e.Value.List()
+	if e.Value.IsList() && len(elements) == 0 {
+		e.Value.Problem("wrong_value", "found an empty list, which nothing is in")
+		return
+	}
+	var texts []string
+	var numbers []float64
+	for _, n := range elements {
+		switch v := n.Any().(type) {
+		case string:
+			texts = append(texts, v)
+		case int, float64:
+			numbers = append(numbers, n.Number())
+		default:
+			n.Problem("wrong_type", "found %s, expected a string or a number", n.Found())
+			return
+		}
+		if len(texts) > 0 && len(numbers) > 0 {
+			n.Problem("wrong_type", "found %s, expected all elements to be strings or all to be numbers", n.Found())
+			return
+		}
+	}
+	if len(numbers) > 0 {
+		b.lang.DefineNumbers(e.Name, numbers)
+	} else {
+		b.lang.DefineStrings(e.Name, texts)
+	}
+}
+
+// expressionOf returns the text of an expression, which may be a bare true or false.
+func expressionOf(n *source.Node) (string, bool) {
+	if v, ok := n.Any().(bool); ok {
+		return fmt.Sprint(v), true
+	}
+	text := n.String()
+	return text, text != "" || n.IsScalar() && n.Any() == ""
+}
+
+// group reads one group with its rules.
+func (b *builder) group(n *source.Node) {
+	if !n.Object("name", "description", "match", "rules") {
+		return
+	}
+	g := group{name: b.id("group", n.Need("name")), first: n.Get("match").OneOf("all", "first") == "first"}
+	_ = n.Get("description").String()
+	rules := n.Need("rules").List()
+	if n.Get("rules").IsList() && len(rules) == 0 {
+		n.Get("rules").Problem("wrong_value", "found no rules, expected at least one")
+	}
+	for _, r := range rules {
+		b.rule(&g, r)
+	}
+	b.set.groups = append(b.set.groups, g)
+}
+
+// maxID is the longest id of a rule or group.
+const maxID = 64
+
+// id reads a name that stands in decisions and in the keys of effects.
+func (b *builder) id(what string, n *source.Node) string {
+	id := n.String()
+	if id == "" {
+		if n != nil && n.IsScalar() && n.Any() == "" {
+			n.Problem("bad_name", "found an empty name")
+		}
+		return ""
+	}
+	if !validID(id) {
+		n.Problem("bad_name", "found %q, expected letters, digits, hyphens, dots and underscores, at most %d", id, maxID)
+		return ""
+	}
+	b.unique(what, id, n)
+	return id
+}
+
+func validID(id string) bool {
+	for i, r := range id {
+		letter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
+		if !letter && (i == 0 || r != '-' && r != '_' && r != '.') {
+			return false
+		}
+	}
+	return id != "" && len(id) <= maxID
+}
+
+// rule reads one rule.
+func (b *builder) rule(g *group, n *source.Node) {
+	if !n.ObjectBut(laterRule, "id", "description", "severity", "mode", "on_error", "when", "do") {
+		return
+	}
+	r := rule{info: RuleInfo{
+		ID: b.id("rule", n.Need("id")), Group: g.name, File: n.Pos().File, Line: n.Pos().Line,
+		Description: n.Get("description").String(),
+		Severity:    Severity(n.Get("severity").OneOf(severityNames...)),
+		Mode:        Mode(cmp.Or(n.Get("mode").OneOf(string(On), string(Shadow), string(Off)), string(On))),
+	}}
+	r.assume = n.Get("on_error").OneOf("skip", "match") == "match"
+	if when := n.Need("when"); when != nil {
+		if text, ok := expressionOf(when); ok {
+			r.info.When = text
+			r.when = b.lang.Condition(text, reportAt(when))
+		}
+	}
+	r.actions = b.actions(&r, n.Need("do"))
+	for _, a := range r.actions {
+		r.info.Actions = append(r.info.Actions, a.kind)
+	}
+	b.nodes[r.info.ID] = n
+	g.rules = append(g.rules, r)
+}
+
+func (b *builder) checkCost() {
+	if c := b.set.program.Cost(); c > MaxCost && len(b.roots) > 0 {
+		b.roots[0].ProblemHint("too_costly", "use fewer or smaller regular expressions",
+			"all conditions together cost %d steps, expected at most %d", c, MaxCost)
+	}
+}

@@ -1,0 +1,229 @@
+package lang
+
+import (
+	"bytes"
+	"regexp"
+	"regexp/syntax"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/expr-lang/expr/ast"
+	"golang.org/x/text/unicode/norm"
+)
+
+// folded is a text as contains, startsWith and endsWith see it: in Unicode's form NFC, letters of one simple case
+// folding alike. Its memory is used again for the next event.
+type folded struct {
+	text  []byte
+	form  []byte // scratch for a text that is not in NFC
+	raw   string
+	known bool
+	ascii bool
+	event uint64 // the Frame.serial that it belongs to
+}
+
+// maxKept bounds the memory that a folded text keeps for the next event.
+const maxKept = 64 << 10
+
+// set folds a text. It allocates nothing once its memory has grown.
+func (d *folded) set(s string) {
+	d.raw, d.ascii = s, true
+	if cap(d.text) > maxKept {
+		d.text, d.form = nil, nil
+	}
+	d.text = d.text[:0]
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		if c >= utf8.RuneSelf {
+			d.ascii = false
+			break
+		}
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		d.text = append(d.text, c)
+	}
+	if d.ascii {
+		return
+	}
+	if !norm.NFC.IsNormalString(s) {
+		d.form = norm.NFC.AppendString(d.form[:0], s)
+		d.text = d.text[:0]
+		for i := 0; i < len(d.form); {
+			r, size := utf8.DecodeRune(d.form[i:])
+			d.text = utf8.AppendRune(d.text, fold(r))
+			i += size
+		}
+		return
+	}
+	d.text = d.text[:0]
+	for _, r := range s {
+		d.text = utf8.AppendRune(d.text, fold(r))
+	}
+}
+
+// fold returns the representative of all characters that differ in case only: the least of them, in lower case if it
+// is a Latin letter of ASCII.
+func fold(r rune) rune {
+	if r < utf8.RuneSelf {
+		if 'A' <= r && r <= 'Z' {
+			r += 'a' - 'A'
+		}
+		return r
+	}
+	least := r
+	for o := unicode.SimpleFold(r); o != r; o = unicode.SimpleFold(o) {
+		least = min(least, o)
+	}
+	if 'A' <= least && least <= 'Z' {
+		least += 'a' - 'A'
+	}
+	return least
+}
+
+func foldString(s string) []byte {
+	var d folded
+	d.set(s)
+	return d.text
+}
+
+// search compiles contains, startsWith and endsWith.
+func (x *expression) search(n *ast.BinaryNode) *term {
+	a, b := x.term(n.Left), x.term(n.Right)
+	if a == nil || b == nil {
+		return nil
+	}
+	if a.kind == kindThemes || a.kind == kindThemeList {
+		return x.problem(n, "wrong_type", `write "path" in themes`, "%s takes a text on its left, found %s", n.Operator, a.describe())
+	}
+	if a.kind != kindString || b.kind != kindString {
+		return x.problem(n, "wrong_type", "", "%s takes texts, found %s (%s) and %s (%s)", n.Operator, a.text, a.kind, b.text, b.kind)
+	}
+	if b.constant && b.string == "" {
+		return x.problem(n.Right, "wrong_value", "", "found an empty text, which every text %s", n.Operator)
+	}
+	t := &term{kind: kindBool, key: keyOf(n.Operator, a, b), text: n.String(), cost: costSearch}
+	find := map[string]func(s, part []byte) bool{"contains": bytes.Contains, "startsWith": bytes.HasPrefix, "endsWith": bytes.HasSuffix}[n.Operator]
+	get := x.compiler.foldedText(a)
+	if b.constant {
+		part := foldString(b.string)
+		t.truth = func(f *Frame) Truth {
+			d := get(f)
+			if !d.known {
+				return Unknown
+			}
+			return truthOf(find(d.text, part))
+		}
+		return t.from(a)
+	}
+	part := b.str
+	t.truth = func(f *Frame) Truth {
+		p, ok := part(f)
+		if !ok {
+			return Unknown
+		}
+		f.part.set(p)
+		d := get(f)
+		if !d.known {
+			return Unknown
+		}
+		return truthOf(find(d.text, f.part.text))
+	}
+	return t.from(a, b)
+}
+
+// foldedText returns the way to a term's folded text, which is made once per event unless it belongs to one theme.
+func (c *Compiler) foldedText(t *term) func(*Frame) *folded {
+	get := t.str
+	if t.local {
+		return func(f *Frame) *folded {
+			s, ok := get(f)
+			f.scratch.known = ok
+			f.scratch.set(s)
+			return &f.scratch
+		}
+	}
+	id, ok := c.folds[t.key]
+	if !ok {
+		id = int32(len(c.folds))
+		c.folds[t.key] = id
+	}
+	return func(f *Frame) *folded {
+		d := &f.folds[id]
+		if d.event != f.serial {
+			d.event = f.serial
+			s, ok := get(f)
+			d.known = ok
+			d.set(s)
+		}
+		return d
+	}
+}
+
+// matches compiles the match of a constant regular expression, on the text as it was received.
+func (x *expression) matches(n *ast.BinaryNode) *term {
+	a, b := x.term(n.Left), x.term(n.Right)
+	if a == nil || b == nil {
+		return nil
+	}
+	if a.kind != kindString {
+		return x.problem(n, "wrong_type", "", "matches takes a text on its left, found %s", a.describe())
+	}
+	if !b.constant || b.kind != kindString {
+		return x.problem(n.Right, "not_allowed", "", "matches takes a constant regular expression on its right, found %s", b.describe())
+	}
+	syntaxTree, err := syntax.Parse(b.string, syntax.Perl)
+	size := 0
+	if err == nil {
+		size = sizeOf(syntaxTree)
+	}
+	if size > maxRegexp {
+		return x.problem(n.Right, "too_costly", "count fewer repetitions, or divide it", "found a regular expression of more than %d instructions", maxRegexp)
+	}
+	re, err := regexp.Compile(b.string)
+	if err != nil {
+		return x.problem(n.Right, "regexp", "the syntax is that of RE2", "this is no regular expression: %s", strings.TrimPrefix(err.Error(), "error parsing regexp: "))
+	}
+	t := &term{kind: kindBool, key: keyOf("matches", a, b), text: n.String(), cost: costSearch + size}
+	if plan := planOf(syntaxTree); plan == nil || !plan.anyCase {
+		t.truth = matching(re, plan, a.str)
+	} else {
+		t.truth = matchingAnyCase(re, plan, x.compiler.foldedText(a))
+	}
+	return t.from(a)
+}
+
+// matching matches the text as it is. An expression that lists fixed texts, such as box|packag, is answered by a search
+// alone; for another a search may show that it cannot match.
+func matching(re *regexp.Regexp, plan *plan, get func(*Frame) (string, bool)) func(*Frame) Truth {
+	return func(f *Frame) Truth {
+		s, ok := get(f)
+		switch {
+		case !ok:
+			return Unknown
+		case plan != nil && plan.excludes(s):
+			return False
+		case plan != nil && plan.whole:
+			return True
+		}
+		return truthOf(re.MatchString(s))
+	}
+}
+
+// matchingAnyCase is matching for an expression in any case, such as (?i)box|packag: for a text in ASCII the search is
+// done in the folded text.
+func matchingAnyCase(re *regexp.Regexp, plan *plan, get func(*Frame) *folded) func(*Frame) Truth {
+	return func(f *Frame) Truth {
+		d := get(f)
+		switch {
+		case !d.known:
+			return Unknown
+		case d.ascii && plan.excludesFolded(d.text):
+			return False
+		case d.ascii && plan.whole:
+			return True
+		}
+		return truthOf(re.MatchString(d.raw))
+	}
+}

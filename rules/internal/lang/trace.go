@@ -1,0 +1,124 @@
+package lang
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/closedloop/closedloop/sdk/feedback"
+)
+
+// Trace is a condition, or a part of one, with its truth for one event.
+type Trace struct {
+	Op    string // atom, and, or, not, else
+	Macro string // the macro that stands here in the source
+	Truth Truth
+	Text  string // of an atom
+	Seen  []Seen // by an atom
+	Kids  []*Trace
+}
+
+// Seen is a field with its value: string, float64, bool, []string, or nil when it is missing.
+type Seen struct {
+	Field string
+	Value any
+}
+
+// Trace evaluates every part of the condition.
+func (f *Frame) Trace(c *Condition) *Trace { return f.trace(c.term) }
+
+func (f *Frame) trace(t *term) *Trace {
+	out := &Trace{Op: opNames[t.op], Macro: t.macro}
+	if t.op == opAtom {
+		out.Truth, out.Text, out.Seen = t.truth(f), t.text, f.seen(t)
+		return out
+	}
+	for _, k := range t.kids {
+		out.Kids = append(out.Kids, f.trace(k))
+	}
+	out.Truth = t.truth(f)
+	return out
+}
+
+// Atoms returns the number of comparisons of the condition, each counted once.
+func (c *Condition) Atoms() int { return len(c.atoms) }
+
+// Atom returns one comparison of the condition, in the order of its source, with its truth and the values it saw.
+func (f *Frame) Atom(c *Condition, i int) (text string, truth Truth, seen []Seen) {
+	a := &c.atoms[i]
+	return a.term.text, f.eval(&node{atom: a.id}), f.seen(a.term)
+}
+
+func (f *Frame) seen(t *term) []Seen {
+	if len(t.reads) == 0 {
+		return nil
+	}
+	out := make([]Seen, 0, len(t.reads))
+	for _, r := range t.reads {
+		out = append(out, Seen{r.Name, f.value(r, maxSeen)})
+	}
+	return out
+}
+
+// What a trace shows of a value.
+const (
+	maxSeen       = 80 // bytes of a text
+	maxSeenThemes = 12
+)
+
+// value returns a field's value as Seen has it.
+func (f *Frame) value(r *field, limit int) any {
+	e := &f.event
+	switch {
+	case r.Str != nil:
+		if v, ok := r.Str(e); ok {
+			return cut(v, limit)
+		}
+	case r.Num != nil:
+		if v, ok := r.Num(e); ok {
+			return v
+		}
+	case r.Truth != nil:
+		if v, ok := r.Truth(e); ok {
+			return v
+		}
+	case r.Instant != nil:
+		if v, ok := r.Instant(e); ok {
+			return v.String()
+		}
+	case f.unlabelled && len(e.Labels.Themes) == 0:
+	case r.Kind == feedback.Themes || r.Kind == feedback.ThemeList:
+		return themesSeen(e.Labels.Themes, r.Kind == feedback.ThemeList)
+	}
+	return nil
+}
+
+func themesSeen(themes []feedback.Theme, full bool) []string {
+	out := []string{}
+	for i := range themes {
+		if i == maxSeenThemes {
+			return append(out, fmt.Sprintf("and %d more", len(themes)-i))
+		}
+		s := cut(string(themes[i].Path), maxSeen)
+		if full {
+			s += " confidence " + strconv.FormatFloat(themes[i].Confidence, 'g', 4, 64)
+			if m := themes[i].Sentiment; m != nil {
+				s += " sentiment " + strconv.FormatFloat(*m, 'g', 4, 64)
+			}
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+// cut shortens a text at a character, and says so by three dots.
+func cut(s string, limit int) string {
+	if len(s) <= limit {
+		return s
+	}
+	for limit > 0 && !utf8.RuneStart(s[limit]) {
+		limit--
+	}
+	return strings.TrimRight(s[:limit], " ") + "..."
+}

@@ -90,8 +90,10 @@ func (r *reader) item(i int, it *feedback.Item, pool *itemPool) {
 	if flags := le.Uint64(rec[itemFlags:]); flags != 0 {
 		r.optional(at, rec, flags, it, pool)
 	}
-	for i, s := range stringsOf(it) {
-		*s = r.str(le.Uint64(rec[itemStrings+8*i:]))
+	for i, f := range stringFields {
+		if ref := le.Uint64(rec[itemStrings+8*i:]); ref>>32 != 0 {
+			*stringAt(it, f) = r.cut(int(uint32(ref)), int(ref>>32))
+		}
 	}
 	it.Attributes = r.attributes(le.Uint64(rec[itemAttrs:]), pool)
 	it.Customer.Attributes = r.attributes(le.Uint64(rec[itemCustAttrs:]), pool)
@@ -133,6 +135,9 @@ func (r *reader) attributes(ref uint64, pool *itemPool) feedback.Attributes {
 		case feedback.Instant:
 			m[name] = feedback.TimeValue(r.time(at+attrValue, int64(v)))
 		}
+	}
+	if len(m) == 0 {
+		return nil
 	}
 	return m
 }

@@ -2,7 +2,7 @@ package wire
 
 import (
 	"math"
-	"slices"
+	"unsafe"
 
 	"github.com/closedloop/closedloop/sdk/feedback"
 )
@@ -23,7 +23,7 @@ const (
 	itemTenure    = 64 // f64
 	itemAttrs     = 72 // list of attributes
 	itemCustAttrs = 80 // list of attributes of the customer
-	itemStrings   = 88 // strings, in the order of stringsOf
+	itemStrings   = 88 // strings, in the order of stringFields
 	itemSize      = itemStrings + 8*stringCount
 )
 
@@ -47,18 +47,47 @@ const (
 	attrSize  = 24
 )
 
-const stringCount = 28
+// stringFields lists the strings of an item in the order of its record: where they are in the struct. Items are what
+// travels most, and twenty-eight accessors would cost more than the copying.
+var stringFields = [...]uintptr{
+	unsafe.Offsetof(feedback.Item{}.ID),
+	unsafe.Offsetof(feedback.Item{}.Source),
+	unsafe.Offsetof(feedback.Item{}.ExternalID),
+	unsafe.Offsetof(feedback.Item{}.Synthetic),
+	unsafe.Offsetof(feedback.Item{}.Batch),
+	unsafe.Offsetof(feedback.Item{}.Position),
+	unsafe.Offsetof(feedback.Item{}.Survey),
+	unsafe.Offsetof(feedback.Item{}.SurveyID),
+	unsafe.Offsetof(feedback.Item{}.Channel),
+	unsafe.Offsetof(feedback.Item{}.Touchpoint),
+	unsafe.Offsetof(feedback.Item{}.Stage),
+	unsafe.Offsetof(feedback.Item{}.Product),
+	unsafe.Offsetof(feedback.Item{}.Location),
+	unsafe.Offsetof(feedback.Item{}.Language),
+	unsafe.Offsetof(feedback.Item{}.Title),
+	unsafe.Offsetof(feedback.Item{}.Text),
+	unsafe.Offsetof(feedback.Item{}.URL),
+	customer + unsafe.Offsetof(feedback.Customer{}.ID),
+	customer + unsafe.Offsetof(feedback.Customer{}.KeyKind),
+	customer + unsafe.Offsetof(feedback.Customer{}.Name),
+	customer + unsafe.Offsetof(feedback.Customer{}.Email),
+	customer + unsafe.Offsetof(feedback.Customer{}.Account),
+	customer + unsafe.Offsetof(feedback.Customer{}.Segment),
+	customer + unsafe.Offsetof(feedback.Customer{}.Tier),
+	customer + unsafe.Offsetof(feedback.Customer{}.Region),
+	customer + unsafe.Offsetof(feedback.Customer{}.Country),
+	customer + unsafe.Offsetof(feedback.Customer{}.Language),
+	customer + unsafe.Offsetof(feedback.Customer{}.Owner),
+}
 
-// stringsOf lists the strings of an item in the order of its record.
-func stringsOf(it *feedback.Item) [stringCount]*string {
-	c := &it.Customer
-	return [stringCount]*string{
-		(*string)(&it.ID), &it.Source, &it.ExternalID, (*string)(&it.Synthetic), &it.Batch, &it.Position,
-		(*string)(&it.Survey), &it.SurveyID, &it.Channel, &it.Touchpoint, &it.Stage, &it.Product, &it.Location,
-		&it.Language, &it.Title, &it.Text, &it.URL,
-		&c.ID, (*string)(&c.KeyKind), &c.Name, &c.Email, &c.Account, &c.Segment, &c.Tier, &c.Region, &c.Country,
-		&c.Language, &c.Owner,
-	}
+const (
+	customer    = unsafe.Offsetof(feedback.Item{}.Customer)
+	stringCount = len(stringFields)
+)
+
+// stringAt returns the string of an item at one of stringFields.
+func stringAt(it *feedback.Item, field uintptr) *string {
+	return (*string)(unsafe.Add(unsafe.Pointer(it), field))
 }
 
 // ItemsSize returns the size in bytes of the frame that carries the items. It is above MaxFrame for what no frame can
@@ -68,8 +97,13 @@ func ItemsSize(items []feedback.Item) int {
 		return math.MaxInt
 	}
 	n := itemsHead + len(items)*itemSize
+	var attrs attrWriter
 	for i := range items {
-		n += heapSize(&items[i])
+		it := &items[i]
+		for _, f := range stringFields {
+			n += len(*stringAt(it, f))
+		}
+		n += attrs.size(it.Attributes) + attrs.size(it.Customer.Attributes)
 		if n > MaxFrame {
 			return math.MaxInt
 		}
@@ -77,46 +111,24 @@ func ItemsSize(items []feedback.Item) int {
 	return n
 }
 
-// heapSize returns the bytes that an item takes besides its record.
-func heapSize(it *feedback.Item) int {
-	n := 0
-	for _, s := range stringsOf(it) {
-		n += len(*s)
-	}
-	if len(it.Attributes) > 0 {
-		n += attrsSize(it.Attributes)
-	}
-	if len(it.Customer.Attributes) > 0 {
-		n += attrsSize(it.Customer.Attributes)
-	}
-	return n
-}
-
-func attrsSize(a feedback.Attributes) int {
-	if len(a) > MaxRecords {
-		return MaxFrame + 1
-	}
-	n := 0
-	for name, v := range a {
-		if v.Kind() != feedback.Absent {
-			s, _ := v.Str()
-			n += attrSize + len(name) + len(s)
-		}
-	}
-	return n
-}
-
-// PutItems writes a frame that carries items into b, which holds at least ItemsSize(items) bytes, and returns its
-// size. It is the call to categorize at the time now.
+// PutItems writes a frame that carries items into b and returns its size, or 0 when b is smaller than
+// ItemsSize(items). It is the call to categorize at the time now.
 func PutItems(b []byte, now feedback.Time, items []feedback.Item) int {
+	heap := itemsHead + len(items)*itemSize
+	if heap > len(b) || len(items) > MaxRecords {
+		return 0
+	}
 	putHeader(b, KindItems, itemsHead, len(items), itemSize)
 	le.PutUint64(b[atNow:], uint64(now))
-	heap := itemsHead + len(items)*itemSize
+	w := itemWriter{b: b[:min(len(b), MaxFrame)], heap: heap}
 	for i := range items {
-		heap = putItem(b, itemsHead+i*itemSize, heap, &items[i])
+		w.item(itemsHead+i*itemSize, &items[i])
 	}
-	le.PutUint32(b[atTotal:], uint32(heap))
-	return heap
+	if w.short {
+		return 0
+	}
+	le.PutUint32(b[atTotal:], uint32(w.heap))
+	return w.heap
 }
 
 // AppendItems appends the frame that PutItems writes. What no frame can carry becomes a failure frame.
@@ -133,24 +145,29 @@ func AppendItems(dst []byte, now feedback.Time, items []feedback.Item) []byte {
 
 // items writes items as the records of a frame that was begun with zeros for them.
 func (w *writer) items(head int, items []feedback.Item) {
-	if w.full {
-		return
-	}
 	n := ItemsSize(items)
-	if n > MaxFrame {
+	if w.full || n > MaxFrame {
 		w.full = true
 		return
 	}
 	heap := len(w.buf) - w.start
 	w.buf = grow(w.buf, n-itemsHead-len(items)*itemSize)
+	iw := itemWriter{b: w.buf[w.start:], heap: heap}
 	for i := range items {
-		heap = putItem(w.buf[w.start:], head+i*itemSize, heap, &items[i])
+		iw.item(head+i*itemSize, &items[i])
 	}
 }
 
-// putItem writes an item's record at rec and the rest from heap on; it returns where the rest ends.
-func putItem(b []byte, rec, heap int, it *feedback.Item) int {
-	r := (*[itemSize]byte)(b[rec:])
+// itemWriter writes items into a frame: records where it is told, the rest from heap on.
+type itemWriter struct {
+	b     []byte
+	heap  int
+	short bool // something did not fit
+	attrs attrWriter
+}
+
+func (w *itemWriter) item(rec int, it *feedback.Item) {
+	r := (*[itemSize]byte)(w.b[rec:])
 	le.PutUint64(r[itemFlags:], flagsOf(it))
 	le.PutUint64(r[itemVersion:], uint64(it.Version))
 	le.PutUint64(r[itemOccurred:], uint64(it.OccurredAt))
@@ -160,16 +177,26 @@ func putItem(b []byte, rec, heap int, it *feedback.Item) int {
 	le.PutUint64(r[itemScaleMax:], bitsOf(it.ScaleMax))
 	le.PutUint64(r[itemARR:], bitsOf(it.Customer.ARR))
 	le.PutUint64(r[itemTenure:], bitsOf(it.Customer.TenureDays))
-	for i, s := range stringsOf(it) {
+	for i, f := range stringFields {
 		ref := uint64(0)
-		if *s != "" {
-			ref = uint64(heap) | uint64(len(*s))<<32
-			heap += copy(b[heap:], *s)
+		if s := *stringAt(it, f); s != "" {
+			ref = w.str(s)
 		}
-		le.PutUint64(b[rec+itemStrings+8*i:], ref)
+		le.PutUint64(r[itemStrings+8*i:], ref)
 	}
-	heap = putAttrs(b, rec+itemAttrs, heap, it.Attributes)
-	return putAttrs(b, rec+itemCustAttrs, heap, it.Customer.Attributes)
+	le.PutUint64(r[itemAttrs:], w.attributes(it.Attributes))
+	le.PutUint64(r[itemCustAttrs:], w.attributes(it.Customer.Attributes))
+}
+
+// str writes a string and returns its reference.
+func (w *itemWriter) str(s string) uint64 {
+	at := w.heap
+	n := copy(w.b[at:], s)
+	w.heap += n
+	if n < len(s) {
+		w.short = true
+	}
+	return uint64(at) | uint64(n)<<32
 }
 
 func flagsOf(it *feedback.Item) uint64 {
@@ -198,45 +225,30 @@ func bitsOf(p *float64) uint64 {
 	return math.Float64bits(*p)
 }
 
-// putAttrs writes attributes in the order of their names and their reference at ref. Absent values are left out.
-func putAttrs(b []byte, ref, heap int, a feedback.Attributes) int {
-	le.PutUint64(b[ref:], 0)
-	if len(a) == 0 {
-		return heap
+// attributes writes attributes and returns the reference of their list.
+func (w *itemWriter) attributes(a feedback.Attributes) uint64 {
+	pairs := w.attrs.sorted(a)
+	at, n := w.heap, len(pairs)*attrSize
+	if n == 0 {
+		return 0
 	}
-	var few [16]string
-	names := few[:0]
-	if len(a) > len(few) {
-		names = make([]string, 0, len(a))
+	if n > len(w.b)-at || len(pairs) > MaxRecords {
+		w.short = true
+		return 0
 	}
-	for name, v := range a {
-		if v.Kind() != feedback.Absent {
-			names = append(names, name)
-		}
-	}
-	if len(names) == 0 {
-		return heap
-	}
-	slices.Sort(names)
-	le.PutUint64(b[ref:], listRef(heap, len(names), attrSize))
-	at := heap
-	heap += len(names) * attrSize
-	put := func(at int, s string) {
-		le.PutUint64(b[at:], uint64(heap)|uint64(len(s))<<32)
-		heap += copy(b[heap:], s)
-	}
-	for _, name := range names {
-		v := a[name]
-		put(at+attrName, name)
-		le.PutUint64(b[at+attrKind:], uint64(v.Kind()))
+	w.heap += n
+	for i := range pairs {
+		e := w.b[at+i*attrSize:][:attrSize]
+		v := pairs[i].value
+		le.PutUint64(e[attrName:], w.str(pairs[i].name))
+		le.PutUint64(e[attrKind:], uint64(v.Kind()))
 		if s, ok := v.Str(); ok {
-			put(at+attrValue, s)
+			le.PutUint64(e[attrValue:], w.str(s))
 		} else {
-			le.PutUint64(b[at+attrValue:], attrBits(v))
+			le.PutUint64(e[attrValue:], attrBits(v))
 		}
-		at += attrSize
 	}
-	return heap
+	return listRef(at, len(pairs), attrSize)
 }
 
 // attrBits returns the eight bytes of a value that is no string.

@@ -35,6 +35,9 @@ func (w *writer) act(s *subject, effects []rules.Effect, labels *feedback.Labels
 	asked := make(map[string]bool, len(effects))
 	for i := range effects {
 		e := &effects[i]
+		if e.Kind == rules.Tag || e.Kind == rules.Relabel {
+			continue // part of the item's state, decided anew each time
+		}
 		key := e.Key()
 		if asked[key] {
 			continue
@@ -111,7 +114,7 @@ func (w *writer) carryOut(s *subject, e *rules.Effect, labels *feedback.Labels) 
 	case rules.Notify:
 		return w.notify(s, e, labels)
 	}
-	return nil // assign, tag and relabel act through the decision's outputs and the labels
+	return nil // assign acts through the decision's outputs
 }
 
 // openFor opens the case that a rule asks for, or notes the wish on the case that is open already.

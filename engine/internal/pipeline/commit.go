@@ -245,18 +245,17 @@ func (w *writer) reject(a *accepted) error {
 
 // finish writes what the items of the update share.
 func (w *writer) finish() error {
+	var b []byte
 	for id, delta := range w.rollups {
-		r, err := store.Load[records.Rollup](w.tx, id.Key())
-		if errors.Is(err, store.ErrNotFound) {
-			r, err = &records.Rollup{}, nil
-		}
+		r, err := records.LoadRollup(w.tx, id)
 		if err != nil {
 			return err
 		}
 		r.Add(*delta, 1)
-		if err := store.Put(w.tx, id.Key(), r); err != nil {
+		if b, err = r.AppendBinary(b[:0]); err != nil {
 			return err
 		}
+		w.tx.Set(id.Key(), b)
 	}
 	for destination, n := range w.sequences {
 		w.tx.Set(records.SequenceKey(destination), strconv.AppendUint(nil, n, 10))

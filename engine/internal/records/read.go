@@ -58,11 +58,11 @@ func Sums(s *store.Snapshot, measure, dim string, each func(value string, day ui
 		if err := k.Err(); err != nil {
 			return false, err
 		}
-		r, err := decode[Rollup](key, val)
-		if err != nil {
-			return false, err
+		var r Rollup
+		if err := r.UnmarshalBinary(val); err != nil {
+			return false, fmt.Errorf("record %q: %w", key, err)
 		}
-		return true, each(value, uint32(day), r)
+		return true, each(value, uint32(day), &r)
 	})
 }
 

@@ -1,6 +1,9 @@
 package records
 
 import (
+	"encoding/binary"
+	"errors"
+	"fmt"
 	"math"
 	"slices"
 	"time"
@@ -25,11 +28,77 @@ const (
 
 // Rollup is a signed sum over the items of one day, measure, dimension and value.
 type Rollup struct {
-	N     int64   `json:"n"`
-	Sum   float64 `json:"sum,omitempty"`   // of the scores
-	SumSq float64 `json:"sumsq,omitempty"` // of their squares
-	// Hist counts the scores 0 to 10, each rounded to the nearest. Empty for scores outside.
-	Hist []int64 `json:"hist,omitempty"`
+	N     int64
+	Sum   float64 // of the scores
+	SumSq float64 // of their squares
+	// Hist counts the scores 0 to 10, each rounded to the nearest; scores outside count nowhere.
+	Hist [histBins]int64
+	more []byte // what a newer version has appended
+}
+
+// rollupMinimum is the size of a record whose counts all take one byte.
+const rollupMinimum = 16 + 1 + 1
+
+// AppendBinary writes the record: the sums as little-endian IEEE 754, the count, the number of bins and the bins as
+// zigzag varints, then what a newer version has appended. Millions of these are rewritten, so they are not JSON.
+func (r *Rollup) AppendBinary(b []byte) ([]byte, error) {
+	b = binary.LittleEndian.AppendUint64(b, math.Float64bits(r.Sum))
+	b = binary.LittleEndian.AppendUint64(b, math.Float64bits(r.SumSq))
+	b = binary.AppendVarint(b, r.N)
+	b = binary.AppendVarint(b, histBins)
+	for _, n := range r.Hist {
+		b = binary.AppendVarint(b, n)
+	}
+	return append(b, r.more...), nil
+}
+
+// UnmarshalBinary reads what AppendBinary writes.
+func (r *Rollup) UnmarshalBinary(b []byte) error {
+	if len(b) < rollupMinimum {
+		return fmt.Errorf("rollup: found %d bytes, expected at least %d", len(b), rollupMinimum)
+	}
+	r.Sum = math.Float64frombits(binary.LittleEndian.Uint64(b))
+	r.SumSq = math.Float64frombits(binary.LittleEndian.Uint64(b[8:]))
+	b = b[16:]
+	var bins int64
+	for _, v := range [...]*int64{&r.N, &bins} {
+		if b = readVarint(b, v); b == nil {
+			return errors.New("rollup: cut off in its counts")
+		}
+	}
+	if bins != histBins {
+		return fmt.Errorf("rollup: found %d bins, expected %d", bins, histBins)
+	}
+	for i := range r.Hist {
+		if b = readVarint(b, &r.Hist[i]); b == nil {
+			return fmt.Errorf("rollup: cut off in bin %d", i)
+		}
+	}
+	r.more = append([]byte(nil), b...)
+	return nil
+}
+
+// readVarint reads a number and returns what follows it, or nil when there is none.
+func readVarint(b []byte, v *int64) []byte {
+	n, size := binary.Varint(b)
+	if size <= 0 {
+		return nil
+	}
+	*v = n
+	return b[size:]
+}
+
+// LoadRollup reads a rollup, and an empty one where there is none.
+func LoadRollup(r Reader, id RollupID) (*Rollup, error) {
+	sum := &Rollup{}
+	b, err := r.Get(id.Key())
+	if errors.Is(err, store.ErrNotFound) {
+		return sum, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return sum, sum.UnmarshalBinary(b)
 }
 
 // Add adds the other rollup, sign times.
@@ -37,9 +106,6 @@ func (r *Rollup) Add(o Rollup, sign int64) {
 	r.N += sign * o.N
 	r.Sum += float64(sign) * o.Sum
 	r.SumSq += float64(sign) * o.SumSq
-	if len(o.Hist) > 0 && len(r.Hist) == 0 {
-		r.Hist = make([]int64, histBins)
-	}
 	for i, n := range o.Hist {
 		r.Hist[i] += sign * n
 	}
@@ -114,7 +180,6 @@ func (c *Contribution) Each(yield func(RollupID, Rollup)) {
 		s := *c.Score
 		scored.Sum, scored.SumSq = s, s*s
 		if bin := math.Round(s); bin >= 0 && bin < histBins {
-			scored.Hist = make([]int64, histBins)
 			scored.Hist[int(bin)] = 1
 		}
 	}

@@ -1,0 +1,160 @@
+package pipeline
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/closedloop/closedloop/engine/internal/records"
+	"github.com/closedloop/closedloop/engine/internal/store"
+	"github.com/closedloop/closedloop/sdk/feedback"
+)
+
+// model is the simplest thing that accounts for rows as a pipeline must.
+type model struct {
+	version map[string]int64
+	seen    map[string]map[string]bool // content by id
+	current map[string]feedback.Item
+	cases   map[string]bool
+}
+
+func (m *model) take(it feedback.Item) Outcome {
+	id, content := it.ExternalID, fmt.Sprint(*it.Score, it.Text)
+	switch {
+	case m.seen[id] == nil:
+		m.seen[id] = map[string]bool{}
+	case m.seen[id][content]:
+		return OutcomeDuplicate
+	case it.Version < m.version[id]:
+		return OutcomeStale
+	}
+	outcome := OutcomeRevised
+	if len(m.seen[id]) == 0 {
+		outcome = OutcomeNew
+	}
+	m.seen[id][content], m.version[id], m.current[id] = true, it.Version, it
+	if *it.Score <= 6 {
+		m.cases[id] = true
+	}
+	return outcome
+}
+
+// TestAgainstAModel feeds random chunks of few ids, versions and contents, and compares every outcome, the cases, and the
+// rollups with those of the current items alone.
+func TestAgainstAModel(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	run := 0
+	rapid.Check(t, func(rt *rapid.T) {
+		run++
+		m := &model{map[string]int64{}, map[string]map[string]bool{}, map[string]feedback.Item{}, map[string]bool{}}
+		w.source.ID = fmt.Sprintf("source-%d", run)
+		for range rapid.IntRange(1, 6).Draw(rt, "chunks") {
+			items := rapid.SliceOfN(rapid.Custom(randomItem), 1, 12).Draw(rt, "items")
+			r := w.take(items...)
+			for i, it := range items {
+				if want := m.take(it); r.Rows[i].Outcome != want {
+					rt.Fatalf("row %d of %s is %s, want %s", i, it.ExternalID, r.Rows[i].Outcome, want)
+				}
+			}
+		}
+		checkItems(rt, w, m)
+	})
+	checkRollups(t, w)
+}
+
+func randomItem(rt *rapid.T) feedback.Item {
+	it := answer(
+		rapid.SampledFrom([]string{"a", "b", "c"}).Draw(rt, "id"),
+		float64(rapid.SampledFrom([]int{0, 6, 8, 10}).Draw(rt, "score")),
+		rapid.SampledFrom([]string{"#price", "#price #staff/rude", "#packaging", "the box #shipping"}).Draw(rt, "text"),
+	)
+	it.Version = int64(rapid.IntRange(1, 5).Draw(rt, "version"))
+
+	return it
+}
+
+func checkItems(rt *rapid.T, w *world, m *model) {
+	for id, want := range m.current {
+		item := feedback.NewItemID(start, w.source.ID, id)
+		rec := load[records.Item](w, records.ItemKey(item))
+		if rec.Feedback.Text != want.Text || *rec.Feedback.Score != *want.Score {
+			rt.Fatalf("item %s is %q %v, want %q %v", id, rec.Feedback.Text, *rec.Feedback.Score, want.Text, *want.Score)
+		}
+		if (rec.Case != "") != m.cases[id] {
+			rt.Fatalf("item %s has the case %q, want one: %v", id, rec.Case, m.cases[id])
+		}
+	}
+}
+
+// checkRollups adds up what the items of the store contribute now and compares it with the rollups.
+func checkRollups(t *testing.T, w *world) {
+	want := map[records.RollupID]*records.Rollup{}
+	for _, rec := range all[records.Item](w, store.NewKey('f').Bytes()) {
+		rec.Counted.Each(func(id records.RollupID, r records.Rollup) {
+			if want[id] == nil {
+				want[id] = &records.Rollup{}
+			}
+			want[id].Add(r, 1)
+		})
+	}
+	got := w.rollups()
+	for _, id := range slices.Collect(maps.Keys(want)) {
+		name := fmt.Sprintf("%s/%s/%s/%d", id.Measure, id.Dim.Name, id.Dim.Value, id.Day)
+		if have := got[name]; have != fmt.Sprint(*want[id]) {
+			t.Errorf("rollup %s is %s, want %v", name, have, *want[id])
+		}
+		delete(got, name)
+	}
+	for name, v := range got {
+		t.Errorf("rollup %s is %s, want nothing", name, v)
+	}
+}
+
+// TestReplayingTheSameInputYieldsTheSameState runs the same chunks on two stores and compares every record.
+func TestReplayingTheSameInputYieldsTheSameState(t *testing.T) {
+	t.Parallel()
+	run := func() map[string]string {
+		w := setup(t)
+		w.take(answer("1", 3, "the box #shipping"), answer("2", 9, "fine"), answer("", 1, "fire"), answer("4", 3, "poison"))
+		w.take(answer("1", 3, "the driver #shipping"), answer("2", 9, "fine"), answer("5", 6, "#packaging/opening"))
+		return dump(t, w.store)
+	}
+	first, second := run(), run()
+	if len(first) < 30 {
+		t.Errorf("only %d records", len(first))
+	}
+	for k, v := range first {
+		if second[k] != v {
+			t.Errorf("record %q is %s and %s", k, v, second[k])
+		}
+		delete(second, k)
+	}
+	for k := range second {
+		t.Errorf("record %q is in the second store only", k)
+	}
+}
+
+func dump(t *testing.T, st *store.Store) map[string]string {
+	t.Helper()
+	out := map[string]string{}
+	err := st.View(func(s *store.Snapshot) error {
+		for _, space := range []byte("fdcilLrekwoxazpugvmy") {
+			err := s.Scan([]byte{space}, nil, false, func(key, val []byte) (bool, error) {
+				out[string(key)] = string(val)
+				return true, nil
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}

@@ -62,6 +62,17 @@ type SettingError struct {
 	OnKey   bool   // the name is wrong, not the value
 }
 
+// article returns the type as a message names it.
+func (t SettingType) article() string {
+	switch t {
+	case TypeAny:
+		return "a value"
+	case TypeInteger, TypeObject:
+		return "an " + string(t)
+	}
+	return "a " + string(t)
+}
+
 func (e SettingError) Error() string {
 	if e.Hint != "" {
 		return e.Path + ": " + e.Message + "; " + e.Hint
@@ -122,7 +133,7 @@ func (s Spec) complete(path string, in map[string]any) (map[string]any, []Settin
 		case decl.Default != nil:
 			out[name] = decl.Default
 		case decl.Required:
-			errs = append(errs, SettingError{Path: join(path, name), Message: fmt.Sprintf("missing setting %q, expected a %s", name, decl.Type), Hint: decl.Description})
+			errs = append(errs, SettingError{Path: join(path, name), Message: fmt.Sprintf("missing setting %q, expected %s", name, decl.Type.article()), Hint: decl.Description})
 		case decl.Type == TypeObject:
 			v, e := decl.Fields.complete(join(path, name), nil)
 			if len(v) > 0 && len(e) == 0 {
@@ -143,7 +154,7 @@ func (s Setting) complete(path string, v any) (any, []SettingError) {
 	case TypeString, TypeSecret, TypeDuration:
 		str, ok := v.(string)
 		if !ok {
-			return wrong("found %s, expected a %s", describe(v), s.Type)
+			return wrong("found %s, expected %s", describe(v), s.Type.article())
 		}
 		return s.completeString(path, str)
 	case TypeBool:
@@ -154,7 +165,7 @@ func (s Setting) complete(path string, v any) (any, []SettingError) {
 	case TypeNumber, TypeInteger:
 		f, ok := number(v)
 		if !ok || s.Type == TypeInteger && f != math.Trunc(f) {
-			return wrong("found %s, expected a %s", describe(v), s.Type)
+			return wrong("found %s, expected %s", describe(v), s.Type.article())
 		}
 		if s.Min != nil && f < *s.Min || s.Max != nil && f > *s.Max {
 			return wrong("found %v, expected %s", f, bounds(s.Min, s.Max))

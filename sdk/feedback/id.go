@@ -67,7 +67,7 @@ func parseID(prefix, s string) (string, error) {
 		return "", errID
 	}
 	digits := strings.NewReplacer("I", "1", "L", "1", "O", "0").Replace(strings.ToUpper(s[len(prefix):]))
-	if digits[0] > '7' {
+	if len(digits) != 26 || digits[0] > '7' { // upper case may be shorter, as that of ı is
 		return "", errID
 	}
 	for i := range len(digits) {

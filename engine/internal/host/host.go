@@ -134,3 +134,13 @@ func NewBatch(release func()) Batch { return Batch{release: release} }
 
 // Release gives the batch's memory back. Neither the batch nor its results may be used after it.
 func (b *Batch) Release() { b.release() }
+
+// TimeOf returns the time of a call to categorize the items: the latest receive time among them, so that the same
+// items are always categorized at the same time.
+func TimeOf(items []feedback.Item) feedback.Time {
+	var at feedback.Time
+	for i := range items {
+		at = max(at, items[i].ReceivedAt)
+	}
+	return at
+}

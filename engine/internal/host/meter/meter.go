@@ -1,0 +1,99 @@
+// Package meter rewrites a core WebAssembly module so that it counts what it does and asks its host to go on whenever
+// the count runs out. The guest comes back to Go at bounded intervals, whatever it does, so a runaway guest can
+// neither outlive its deadline nor hold up the garbage collector of the host.
+//
+// # What is counted
+//
+// The counter is an i64 global that the guest cannot name. These take from it:
+//
+//   - every iteration of a loop, the weight of the loop's body without the loops inside it;
+//   - every entry to a function that calls, or whose weight outside loops is over 64, that weight;
+//   - memory.copy, memory.fill and memory.init, one per 64 bytes, and table.copy, table.fill, table.init and
+//     table.grow, one per 8 elements, at the time they run.
+//
+// An instruction weighs 1, a call of an imported function 64, and memory.grow and table.grow 256. What is not counted
+// is bounded: a function that does not call and has at most 64 instructions outside loops, once per counted call.
+//
+// Code that finds the counter below zero calls the imported function ImportModule.ImportName of type () -> (), before
+// it does what it has paid for. The host refills the global that is exported as Export, or panics to stop the guest.
+//
+// # What holds
+//
+//   - The counter and the import are out of reach: every index of a global, function, local and type that stands in
+//     the module is checked against what the original module has, and moved past what was added.
+//   - Everything else behaves as before. Tables grow to Limits.Table elements only.
+//   - Every index, count and constant is read as the compiler of wazero reads it and written anew in its shortest
+//     form: the compiler cannot see other instructions than meter saw.
+//   - A module that does not make sense gives an error, never a panic, and time and memory are linear in its size. A
+//     module that is accepted holds no count that its bytes do not back, and stays within Limits; the compiler, which
+//     allocates by these counts, relies on it.
+//   - If the original is valid, so is the result. Validity itself is for the compiler to judge.
+//
+// Supported is WebAssembly 2.0 with tail calls, and imports of functions only. The name section is kept, with its
+// function names moved; all other custom sections are dropped.
+//
+//	metered, err := meter.Instrument(module, meter.Limits{})
+package meter
+
+import (
+	"fmt"
+
+	"github.com/closedloop/closedloop/engine/internal/host/wasmfile"
+)
+
+// What the rewritten module has in addition.
+const (
+	Export       = "closedloop.fuel"  // the exported counter
+	ImportModule = "closedloop.meter" // the imported function that is called when the counter is below zero
+	ImportName   = "tick"
+)
+
+// Limits bounds a module. Zero means the default.
+type Limits struct {
+	// Functions is how many functions a module may have. Defaults to 100,000.
+	Functions int
+	// Body is the largest function in bytes. Defaults to 4 MiB.
+	Body int
+	// Locals is how many parameters and locals a function may have, and a hundredth of what all functions may have
+	// together. Defaults to 20,000.
+	Locals int
+	// Nesting is how deep blocks may stand within each other. Defaults to 20,000.
+	Nesting int
+	// Table is how many elements all tables may have at first, and how many each may grow to. Defaults to 131,072.
+	Table int
+}
+
+func (l Limits) withDefaults() Limits {
+	for _, d := range []struct {
+		field *int
+		value int
+	}{{&l.Functions, 100_000}, {&l.Body, 4 << 20}, {&l.Locals, 20_000}, {&l.Nesting, 20_000}, {&l.Table, 1 << 17}} {
+		if *d.field <= 0 {
+			*d.field = d.value
+		}
+	}
+	return l
+}
+
+// maxEntries bounds what has no limit of its own: types, imports, globals, exports, and elements and segments.
+const maxEntries = 1 << 20
+
+// LimitError is a module that is larger than Limits.
+type LimitError struct {
+	What         string // such as "locals of function 12"
+	Found, Limit int
+}
+
+func (e *LimitError) Error() string {
+	return fmt.Sprintf("the module has %d %s, expected at most %d", e.Found, e.What, e.Limit)
+}
+
+// Instrument returns the rewritten module. It returns an error of wasmfile, or a *LimitError.
+func Instrument(module []byte, l Limits) ([]byte, error) {
+	m, err := wasmfile.Parse(module)
+	if err != nil {
+		return nil, err
+	}
+	r := rewriter{outline: m, limits: l.withDefaults()}
+	return r.run(len(module))
+}

@@ -1,0 +1,213 @@
+package wasmhost
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"time"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/sys"
+
+	"github.com/closedloop/closedloop/sdk"
+	"github.com/closedloop/closedloop/sdk/wire"
+)
+
+// Where a module may import functions from.
+const (
+	importModule = "closedloop"
+	wasi         = "wasi_snapshot_preview1"
+)
+
+// hostFunction is one of the host's functions.
+type hostFunction struct {
+	call            api.GoModuleFunc
+	params, results []api.ValueType
+}
+
+// imports are the host's functions. Every module finds them all; what is not granted answers so.
+var imports = map[string]hostFunction{
+	"log":       {on(hostLog), []api.ValueType{api.ValueTypeI32, api.ValueTypeI32, api.ValueTypeI32}, nil},
+	"file_stat": {on(hostFileStat), []api.ValueType{api.ValueTypeI32, api.ValueTypeI32, api.ValueTypeI32}, i32},
+	"file_read": {on(hostFileRead), []api.ValueType{api.ValueTypeI32, api.ValueTypeI64, api.ValueTypeI32, api.ValueTypeI32}, i32},
+	"http":      {on(hostHTTP), []api.ValueType{api.ValueTypeI32, api.ValueTypeI32, api.ValueTypeI32, api.ValueTypeI32}, i64},
+	"now":       {on(hostNow), nil, i64},
+}
+
+// on hands a host function the instance that calls it, its memory, and the stack of parameters and results.
+func on(f func(in *instance, memory api.Memory, stack []uint64)) api.GoModuleFunc {
+	return func(ctx context.Context, m api.Module, stack []uint64) {
+		f(ctx.Value(instanceKey{}).(*instance), m.Memory(), stack)
+	}
+}
+
+// view returns a piece of the guest's memory; one that is none ends the call.
+func view(memory api.Memory, at, n uint64) []byte {
+	b, ok := memory.Read(uint32(at), uint32(n))
+	if !ok {
+		panic(fmt.Errorf("a host function was called with %d bytes at %#x, which leave the memory", uint32(n), uint32(at)))
+	}
+	return b
+}
+
+// Negative results of file_stat and file_read.
+const (
+	fileFailed     = -1
+	fileNotGranted = -2
+	fileGone       = -3
+	fileBadUse     = -4
+)
+
+// allFiles is the id with which file_stat lists every granted file.
+const allFiles = -1
+
+func hostLog(in *instance, memory api.Memory, stack []uint64) {
+	level := min(uint32(stack[0]), uint32(sdk.Error))
+	in.session.Log(sdk.Level(level), string(view(memory, stack[1], stack[2])))
+}
+
+func hostFileStat(in *instance, memory api.Memory, stack []uint64) {
+	id, to := int32(stack[0]), view(memory, stack[1], stack[2])
+	list, err := in.stat(id)
+	if err != nil {
+		stack[0] = api.EncodeI32(fileCode(err))
+		return
+	}
+	frame := wire.AppendFiles(nil, list)
+	if len(frame) <= len(to) {
+		copy(to, frame)
+	}
+	stack[0] = api.EncodeI32(int32(min(len(frame), math.MaxInt32)))
+}
+
+func (in *instance) stat(id int32) ([]wire.File, error) {
+	if id == allFiles {
+		infos, err := in.session.Files()
+		if err != nil {
+			return nil, err
+		}
+		return in.files.number(infos), nil
+	}
+	name, err := in.fileName(id)
+	if err != nil {
+		return nil, err
+	}
+	info, err := in.session.Stat(name)
+	if err != nil {
+		return nil, err
+	}
+	return []wire.File{{ID: uint32(id), FileInfo: info}}, nil
+}
+
+func hostFileRead(in *instance, memory api.Memory, stack []uint64) {
+	id, offset, to := int32(stack[0]), int64(stack[1]), view(memory, stack[2], min(stack[3], math.MaxInt32))
+	if offset < 0 {
+		stack[0] = api.EncodeI32(fileBadUse)
+		return
+	}
+	n := 0
+	name, err := in.fileName(id)
+	if err == nil {
+		n, err = in.session.ReadFile(name, to, offset)
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		stack[0] = api.EncodeI32(fileCode(err))
+		return
+	}
+	stack[0] = api.EncodeI32(int32(n))
+}
+
+// fileName returns the name that the guest knows by the id.
+func (in *instance) fileName(id int32) (string, error) {
+	if in.plugin.set.Bits()&wire.GrantFile == 0 {
+		return "", &sdk.Failure{Code: "not_granted"}
+	}
+	if id < 0 || int(id) >= len(in.files.names) {
+		return "", &sdk.Failure{Code: "no_file"}
+	}
+	return in.files.names[id], nil
+}
+
+func fileCode(err error) int32 {
+	switch sdk.FailureOf(err).Code {
+	case "not_granted":
+		return fileNotGranted
+	case "no_file":
+		return fileGone
+	case "bad_argument":
+		return fileBadUse
+	}
+	return fileFailed
+}
+
+// fileTable gives the files of an instance their ids.
+type fileTable struct {
+	names []string
+	ids   map[string]uint32
+}
+
+func (t *fileTable) number(infos []sdk.FileInfo) []wire.File {
+	if t.ids == nil {
+		t.ids = make(map[string]uint32)
+	}
+	list := make([]wire.File, len(infos))
+	for i := range infos {
+		id, ok := t.ids[infos[i].Name]
+		if !ok {
+			id = uint32(len(t.names))
+			t.names = append(t.names, infos[i].Name)
+			t.ids[infos[i].Name] = id
+		}
+		list[i] = wire.File{ID: id, FileInfo: infos[i]}
+	}
+	return list
+}
+
+func hostHTTP(in *instance, memory api.Memory, stack []uint64) {
+	request, to := view(memory, stack[0], stack[1]), view(memory, stack[2], stack[3])
+	if len(request) > 0 {
+		in.answer, in.status = in.http(request)
+	}
+	if len(in.answer) <= len(to) {
+		copy(to, in.answer)
+	}
+	stack[0] = uint64(in.status)<<32 | uint64(len(in.answer))
+}
+
+// http makes a request and returns the frame that answers it. Status is 0 with a failure.
+func (in *instance) http(request []byte) (frame []byte, status int) {
+	q, err := wire.ReadHTTPRequest(request)
+	if err != nil {
+		return wire.AppendFailure(nil, sdk.Fatal("%w", err)), 0
+	}
+	ctx, cancel := context.WithDeadline(in.Context, in.deadline)
+	defer cancel()
+	defer context.AfterFunc(in.plugin.stopped, cancel)()
+	resp, err := in.session.HTTP(ctx, q)
+	if err != nil {
+		return wire.AppendFailure(nil, err), 0
+	}
+	return wire.AppendHTTPResponse(nil, &resp), resp.Status
+}
+
+func hostNow(in *instance, _ api.Memory, stack []uint64) {
+	stack[0] = uint64(in.session.Now())
+}
+
+// clock gives the guest's WASI its clocks. Without the grant the wall clock shows the time of the call, and the other
+// one moves only when the guest sleeps, which takes no time.
+func (in *instance) clock(config wazero.ModuleConfig) wazero.ModuleConfig {
+	config = config.WithNanosleep(func(ns int64) { in.monotonic += max(ns, 0) })
+	if in.plugin.spec.Grants.Clock {
+		return config.WithSysWalltime().WithSysNanotime()
+	}
+	wall := func() (int64, int32) {
+		t := in.session.At().Std()
+		return t.Unix(), int32(t.Nanosecond())
+	}
+	monotonic := func() int64 { return in.monotonic }
+	return config.WithWalltime(wall, sys.ClockResolution(time.Millisecond)).WithNanotime(monotonic, sys.ClockResolution(1))
+}

@@ -1,0 +1,256 @@
+package wasmhost
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/tetratelabs/wazero"
+
+	"github.com/closedloop/closedloop/engine/internal/host"
+	"github.com/closedloop/closedloop/engine/internal/host/grants"
+	"github.com/closedloop/closedloop/engine/internal/host/pool"
+	"github.com/closedloop/closedloop/sdk"
+	"github.com/closedloop/closedloop/sdk/feedback"
+	"github.com/closedloop/closedloop/sdk/wire"
+)
+
+// Plugin is a loaded module.
+type Plugin struct {
+	spec    host.Spec
+	limits  host.Limits
+	version string // digits only
+	set     *grants.Set
+	runtime wazero.Runtime
+	module  wazero.CompiledModule
+
+	shared  *pool.Pool[*instance]
+	poller  *pool.Pool[*instance] // the one instance that polls
+	counter host.Counter
+
+	stopped context.Context // ends when running calls are to be cut off
+	stop    context.CancelCauseFunc
+	closing sync.Mutex
+	closed  bool
+
+	mu      sync.Mutex
+	batches []*batch // not in use
+}
+
+var _ host.Plugin = (*Plugin)(nil)
+
+// batch is an answer to Categorize and the memory it is read into.
+type batch struct {
+	host.Batch
+	reader wire.ResultReader
+}
+
+// maxBatches is how many batches that are not in use are kept.
+const maxBatches = 64
+
+// Manifest implements host.Plugin.
+func (p *Plugin) Manifest() *sdk.Manifest { return &p.spec.Manifest }
+
+// Version implements host.Plugin.
+func (p *Plugin) Version() string { return p.spec.Manifest.Version + "+" + p.version }
+
+// Stats implements host.Plugin.
+func (p *Plugin) Stats() host.Stats { return p.counter.Stats() }
+
+// Categorize implements host.Plugin.
+func (p *Plugin) Categorize(ctx context.Context, items []feedback.Item) (*host.Batch, error) {
+	start := time.Now()
+	b := p.batch()
+	err := p.categorize(ctx, items, b)
+	p.counter.Call(time.Since(start), len(items), err)
+	if err != nil {
+		b.Release()
+		return nil, err
+	}
+	return &b.Batch, nil
+}
+
+func (p *Plugin) categorize(ctx context.Context, items []feedback.Item, b *batch) error {
+	at := host.TimeOf(items)
+	in, err := p.enter(ctx, sdk.AbilityCategorize, p.shared, at)
+	if err != nil {
+		return err
+	}
+	if b.Results, err = in.categorize(at, items, &b.reader); err != nil {
+		return p.leave(in, p.shared, sdk.AbilityCategorize, err)
+	}
+	return p.leave(in, p.shared, sdk.AbilityCategorize, nil)
+}
+
+// Poll implements host.Plugin.
+func (p *Plugin) Poll(ctx context.Context, req sdk.PollRequest) (out sdk.PollResult, err error) {
+	start, at := time.Now(), p.set.Clock()
+	err = p.call(ctx, sdk.AbilityPoll, p.poller, at, wire.AppendPoll(nil, at, req), func(answer []byte) (err error) {
+		out, err = wire.ReadPollResult(answer, req.Limit)
+		return err
+	})
+	p.counter.Call(time.Since(start), len(out.Items), err)
+	return out, err
+}
+
+// Receive implements host.Plugin.
+func (p *Plugin) Receive(ctx context.Context, req sdk.ReceiveRequest) (out sdk.ReceiveResult, err error) {
+	start, at := time.Now(), p.set.Clock()
+	err = p.call(ctx, sdk.AbilityReceive, p.shared, at, wire.AppendReceive(nil, at, req), func(answer []byte) (err error) {
+		out, err = wire.ReadReceiveResult(answer)
+		return err
+	})
+	p.counter.Call(time.Since(start), len(out.Items), err)
+	return out, err
+}
+
+// Deliver implements host.Plugin.
+func (p *Plugin) Deliver(ctx context.Context, m sdk.Message) error {
+	start, at := time.Now(), p.set.Clock()
+	err := p.call(ctx, sdk.AbilityDeliver, p.shared, at, wire.AppendDeliver(nil, at, m), wire.ReadOK)
+	p.counter.Call(time.Since(start), 0, err)
+	return err
+}
+
+// call hands a frame to an instance and its answer to read.
+func (p *Plugin) call(ctx context.Context, a sdk.Ability, from *pool.Pool[*instance], at feedback.Time, frame []byte, read func([]byte) error) error {
+	in, err := p.enter(ctx, a, from, at)
+	if err != nil {
+		return err
+	}
+	answer, err := in.send(in.abilities[a], frame)
+	if err == nil {
+		err = read(answer)
+	}
+	return p.leave(in, from, a, err)
+}
+
+// enter takes an instance and begins a call on it.
+func (p *Plugin) enter(ctx context.Context, a sdk.Ability, from *pool.Pool[*instance], at feedback.Time) (*instance, error) {
+	if !p.spec.Manifest.Can(a) {
+		return nil, p.fail(string(a), host.CodeRefused, &sdk.Failure{Fatal: true, Code: "unsupported", Message: fmt.Sprintf("the plugin does not declare the ability %q", a)})
+	}
+	in, ok, err := from.Get(ctx)
+	if err != nil {
+		if errors.Is(err, pool.ErrClosed) {
+			return nil, p.fail(string(a), host.CodeUnavailable, err)
+		}
+		return nil, p.fail(string(a), host.CodeCanceled, err)
+	}
+	if !ok {
+		if in, err = p.instance(ctx, at); err != nil {
+			from.Drop()
+			return nil, err
+		}
+	}
+	in.begin(ctx, at)
+	return in, nil
+}
+
+// leave ends a call that failed with err or, when err is nil, did not, and returns the call's error.
+func (p *Plugin) leave(in *instance, from *pool.Pool[*instance], a sdk.Ability, err error) error {
+	if err == nil && in.rested() {
+		from.Put(in)
+		return nil
+	}
+	if err == nil {
+		from.Drop()
+		return nil
+	}
+	e := in.explain(string(a), err)
+	if e.Code == host.CodeRefused {
+		in.end()
+		from.Put(in)
+		return e
+	}
+	in.discard()
+	from.Drop()
+	return e
+}
+
+func (p *Plugin) fail(call string, code host.Code, cause error) *host.Error {
+	return &host.Error{Plugin: p.spec.ID, Version: p.Version(), Call: call, Code: code, Cause: cause}
+}
+
+// first makes the first instance.
+func (p *Plugin) first(ctx context.Context) error {
+	home := p.shared
+	if p.spec.Manifest.Can(sdk.AbilityPoll) {
+		home = p.poller
+	}
+	if _, _, err := home.Get(ctx); err != nil {
+		return p.fail("load", host.CodeCanceled, err)
+	}
+	in, err := p.instance(ctx, p.set.Clock())
+	if err != nil {
+		home.Drop()
+		return err
+	}
+	home.Put(in)
+	return nil
+}
+
+// Close implements host.Plugin.
+func (p *Plugin) Close(ctx context.Context) error {
+	p.closing.Lock()
+	defer p.closing.Unlock()
+	if p.closed {
+		return nil
+	}
+	err := p.drain(ctx)
+	p.stop(errStopped)
+	if err != nil { // what runs ends at its next tick
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		defer cancel()
+		err = p.drain(grace)
+	}
+	if err != nil {
+		return p.fail("close", host.CodeUnavailable, fmt.Errorf("a call is still running: %w", err))
+	}
+	p.closed = true
+	if p.set != nil {
+		p.set.Close()
+	}
+	if p.runtime != nil {
+		_ = p.runtime.Close(context.WithoutCancel(ctx)) // it fails only when it is closed already
+	}
+	if p.module != nil {
+		_ = p.module.Close(context.WithoutCancel(ctx))
+	}
+	return nil
+}
+
+func (p *Plugin) drain(ctx context.Context) error {
+	for _, from := range []*pool.Pool[*instance]{p.shared, p.poller} {
+		free, err := from.Close(ctx)
+		for _, in := range free {
+			in.close()
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// batch returns a batch that is not in use.
+func (p *Plugin) batch() *batch {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if n := len(p.batches); n > 0 {
+		b := p.batches[n-1]
+		p.batches = p.batches[:n-1]
+		return b
+	}
+	b := new(batch)
+	b.Batch = host.NewBatch(func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if len(p.batches) < maxBatches {
+			p.batches = append(p.batches, b)
+		}
+	})
+	return b
+}

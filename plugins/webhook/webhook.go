@@ -1,0 +1,163 @@
+// Package webhook posts messages to a URL: a destination that fits whatever takes JSON over HTTP.
+//
+// Each message is one POST of its body, with its key as the header webhook-id, so that the receiver can drop repeats.
+// With a secret the host signs it by Standard Webhooks, https://www.standardwebhooks.com; the plugin never sees the
+// secret.
+//
+//	settings: {url: "https://hooks.example.com/feedback", secret: hook}
+//
+// What the receiver answers decides what becomes of the message:
+//
+//   - 2xx: it has the message.
+//   - 408, 425, 429, 5xx, or no answer at all: it is tried again, not before what Retry-After says.
+//   - Anything else: it is given up. A redirect is not followed, because a message belongs to the host that the program
+//     grants.
+package webhook
+
+import (
+	"context"
+	_ "embed" // for plugin.yaml
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/closedloop/closedloop/sdk"
+)
+
+//go:embed plugin.yaml
+var manifest []byte
+
+// Plugin is the destination.
+var Plugin = sdk.Plugin{Manifest: manifest, New: open}
+
+// settings are as the program gives them; plugin.yaml says what the members mean.
+type settings struct {
+	URL     string            `json:"url"`
+	Headers map[string]string `json:"headers"`
+	Secret  string            `json:"secret"`
+}
+
+// hook is one URL.
+type hook struct {
+	host     sdk.Host
+	settings settings
+}
+
+var _ sdk.Deliverer = (*hook)(nil)
+
+// reserved are the headers that say what is sent, in lower case.
+var reserved = []string{"content-type", "webhook-id", "webhook-timestamp", "webhook-signature"}
+
+func open(_ context.Context, host sdk.Host, raw []byte) (any, error) {
+	h := &hook{host: host}
+	if err := json.Unmarshal(raw, &h.settings); err != nil {
+		return nil, sdk.Fatal("settings: %w", err)
+	}
+	if h.settings.URL == "" {
+		return nil, sdk.Fatal("%w", sdk.SettingError{Path: "url", Message: "found nothing, expected where to post"})
+	}
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(h.settings.Headers)) {
+		if slices.Contains(reserved, strings.ToLower(name)) {
+			errs = append(errs, sdk.SettingError{Path: "headers." + name, OnKey: true,
+				Message: fmt.Sprintf("found the header %q, which the webhook sets itself", name)})
+		}
+	}
+	if len(errs) > 0 {
+		return nil, sdk.Fatal("%w", errors.Join(errs...))
+	}
+	return h, nil
+}
+
+// Deliver posts the message once.
+func (h *hook) Deliver(ctx context.Context, m sdk.Message) error {
+	req := sdk.HTTPRequest{Method: "POST", URL: h.settings.URL, Headers: h.headers(m.Key), Body: m.Body}
+	if h.settings.Secret != "" {
+		req.Sign = sdk.HTTPSign{Scheme: "standard-webhooks", Secret: h.settings.Secret, ID: m.Key}
+	}
+	resp, err := h.host.HTTP(ctx, req)
+	if err != nil {
+		return err
+	}
+	if err := h.judge(&resp); err != nil {
+		return err
+	}
+	if m.Attempt > 1 {
+		h.host.Log(sdk.Info, fmt.Sprintf("delivered %s at attempt %d", m.Key, m.Attempt))
+	}
+	return nil
+}
+
+func (h *hook) headers(key string) map[string]string {
+	headers := make(map[string]string, len(h.settings.Headers)+2)
+	maps.Copy(headers, h.settings.Headers)
+	headers["Content-Type"] = "application/json"
+	headers["Webhook-Id"] = key
+	return headers
+}
+
+// judge says what an answer means for the message.
+func (h *hook) judge(resp *sdk.HTTPResponse) error {
+	switch s := resp.Status; {
+	case s >= 200 && s <= 299:
+		return nil
+	case s >= 300 && s <= 399:
+		to := resp.Headers["location"]
+		if to == "" {
+			to = "another place"
+		}
+		return sdk.Fatal("the receiver answered %d, which leads to %s: redirects are not followed; put the final address into the setting url and its host into the grants", s, excerpt(to))
+	case s == 408, s == 425, s == 429, s >= 500:
+		return sdk.Retry(h.retryAfter(resp.Headers["retry-after"]), "the receiver answered %d%s", s, said(resp.Body))
+	default:
+		return sdk.Fatal("the receiver answered %d and will not take this message%s", s, said(resp.Body))
+	}
+}
+
+// maxWait is the longest wait that a receiver may ask for.
+const maxWait = 24 * time.Hour
+
+// The forms of a date in HTTP: RFC 9110, section 5.6.7.
+var dateForms = []string{"Mon, 02 Jan 2006 15:04:05 GMT", "Monday, 02-Jan-06 15:04:05 GMT", time.ANSIC}
+
+// retryAfter reads the header Retry-After, seconds or a date. What is no such thing, or past, is zero.
+func (h *hook) retryAfter(value string) time.Duration {
+	value = strings.TrimSpace(value)
+	if seconds, err := strconv.ParseUint(value, 10, 64); err == nil {
+		return time.Duration(min(seconds, uint64(maxWait/time.Second))) * time.Second
+	}
+	for _, form := range dateForms {
+		if at, err := time.Parse(form, value); err == nil {
+			return min(max(at.Sub(h.host.Now().Std()), 0), maxWait)
+		}
+	}
+	return 0
+}
+
+// said is the beginning of an answer's body, as the end of a sentence.
+func said(body []byte) string {
+	text := strings.Join(strings.Fields(strings.ToValidUTF8(string(body[:min(len(body), 4*maxExcerpt)]), "")), " ")
+	if text == "" {
+		return ""
+	}
+	return ": " + excerpt(text)
+}
+
+const maxExcerpt = 200
+
+func excerpt(s string) string {
+	if len(s) <= maxExcerpt {
+		return s
+	}
+	end := maxExcerpt
+	for !utf8.RuneStart(s[end]) {
+		end--
+	}
+	return s[:end] + "…"
+}

@@ -109,7 +109,7 @@ func (b *builder) responsible(a *action, n *source.Node) {
 // text reads a string that must not be empty when it is given.
 func text(n *source.Node) string {
 	s := n.String()
-	if s == "" && n.IsScalar() && n.Any() == "" {
+	if s == "" && n.IsString() {
 		n.Problem("wrong_value", "found an empty text")
 	}
 	return s
@@ -246,7 +246,7 @@ func themePaths(n *source.Node) []feedback.ThemePath {
 	}
 	for _, e := range elements {
 		p := e.String()
-		if p == "" && !(e.IsScalar() && e.Any() == "") {
+		if !e.IsString() {
 			continue
 		}
 		for segment := range strings.SplitSeq(p, "/") {

@@ -198,7 +198,7 @@ func expressionOf(n *source.Node) (string, bool) {
 		return fmt.Sprint(v), true
 	}
 	text := n.String()
-	return text, text != "" || n.IsScalar() && n.Any() == ""
+	return text, n.IsString()
 }
 
 // group reads one group with its rules.
@@ -225,7 +225,7 @@ const maxID = 64
 func (b *builder) id(what string, n *source.Node) string {
 	id := n.String()
 	if id == "" {
-		if n != nil && n.IsScalar() && n.Any() == "" {
+		if n.IsString() {
 			n.Problem("bad_name", "found an empty name")
 		}
 		return ""

@@ -55,6 +55,9 @@ func (e *evaluation) group(g *group) {
 		}
 		out := e.fire(r)
 		out.Assumed = assumed
+		if fired == nil {
+			fired = make([]Fired, 0, 4)
+		}
 		fired = append(fired, out)
 		if r.info.Mode == Shadow {
 			continue
@@ -88,6 +91,9 @@ func (e *evaluation) fire(r *rule) Fired {
 	out.Actions = make([]Effect, len(r.actions))
 	for i := range r.actions {
 		out.Actions[i] = e.effect(r, &r.actions[i])
+		if e.effects == nil {
+			e.effects = make([]Effect, 0, 8)
+		}
 		if r.info.Mode != Shadow {
 			e.effects = append(e.effects, out.Actions[i])
 			e.effects[len(e.effects)-1].Rule = r.info.ID
@@ -109,7 +115,10 @@ func (e *evaluation) effect(r *rule, a *action) Effect {
 	case Relabel:
 		out.Change = &feedback.Change{
 			By: feedback.Author{Layer: feedback.LayerRule, Name: r.info.ID, Version: e.set.hash}, At: e.decision.At,
-			Reason: a.change.Reason, Remove: slices.Clone(a.change.Remove), Add: slices.Clone(a.change.Add), Sentiment: a.change.Sentiment,
+			Reason: a.change.Reason, Remove: slices.Clone(a.change.Remove), Add: slices.Clone(a.change.Add),
+		}
+		if a.change.Sentiment != nil {
+			out.Change.Sentiment = new(*a.change.Sentiment)
 		}
 	}
 	return out
@@ -143,7 +152,7 @@ func (e *evaluation) finish() []Effect {
 	}
 	m := e.set.merge(e.effects, e.decision)
 	next := 0
-	kept := e.effects[:0:0]
+	kept := e.effects[:0] // never longer than what was gone through
 	for i := range e.decision.Groups {
 		fired := e.decision.Groups[i].Fired
 		for j := range fired {
@@ -163,6 +172,7 @@ func (e *evaluation) finish() []Effect {
 			}
 		}
 	}
+	clear(e.effects[len(kept):])
 	return kept
 }
 

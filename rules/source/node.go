@@ -177,6 +177,11 @@ func (n *Node) IsScalar() bool { return n != nil && n.y.Kind == yaml.ScalarNode 
 // IsNull reports whether the value is null, as a key without a value is.
 func (n *Node) IsNull() bool { return n != nil && n.y.Kind == yaml.ScalarNode && n.y.Tag == "!!null" }
 
+// IsString reports whether the value is a string.
+func (n *Node) IsString() bool {
+	return n.IsScalar() && (n.y.Tag == "!!str" || n.y.Tag == "!!timestamp")
+}
+
 // Found describes the value for a message: the string "x", the number 3, a list, a map, nothing.
 func (n *Node) Found() string {
 	switch {
@@ -290,7 +295,7 @@ func (n *Node) Strings() []string {
 	if n == nil {
 		return nil
 	}
-	if n.IsScalar() && n.y.Tag == "!!str" {
+	if n.IsString() {
 		return []string{n.y.Value}
 	}
 	var out []string
@@ -305,7 +310,7 @@ func (n *Node) String() string {
 	switch {
 	case n == nil:
 		return ""
-	case n.IsScalar() && (n.y.Tag == "!!str" || n.y.Tag == "!!timestamp"):
+	case n.IsString():
 		return n.y.Value
 	case n.IsScalar() && strings.HasPrefix(n.y.Tag, "!!") && !n.IsNull():
 		n.ProblemHint("wrong_type", "put it into quotes", "found %s, expected a string", n.Found())
@@ -322,7 +327,7 @@ func (n *Node) OneOf(allowed ...string) string {
 	if n == nil {
 		return ""
 	}
-	if !n.IsScalar() || n.y.Tag != "!!str" {
+	if !n.IsString() {
 		n.expected(oneOf(allowed))
 		return ""
 	}
@@ -379,7 +384,7 @@ func (n *Node) Duration() time.Duration {
 	if n == nil {
 		return 0
 	}
-	if !n.IsScalar() || n.y.Tag != "!!str" {
+	if !n.IsString() {
 		n.expected("a duration such as 30s, 5m, 48h or 7d")
 		return 0
 	}

@@ -60,6 +60,9 @@ var refusedFunctions = map[string]string{
 	"bitand": noConvert, "bitor": noConvert, "bitxor": noConvert, "bitnand": noConvert, "bitshl": noConvert, "bitshr": noConvert, "bitushr": noConvert, "bitnot": noConvert,
 }
 
+// between are the operators that are words with two sides.
+var between = []string{"contains", "startsWith", "endsWith", "matches"}
+
 func functionNames() []string {
 	return append(sortedKeys(functions), "any", "all", "none", "one", "count")
 }
@@ -75,7 +78,9 @@ func (x *expression) call(n ast.Node, name string, nodes []ast.Node) *term {
 			return x.problem(n, "not_allowed", why, "the function %s is not part of the rule language", name)
 		}
 		hint := suggest.DidYouMean(name, functionNames())
-		if hint == "" {
+		if near := suggest.Nearest(name, between); near != "" {
+			hint = near + " stands between its two sides"
+		} else if hint == "" {
 			hint = "the functions are " + strings.Join(functionNames(), ", ")
 		}
 		return x.problem(n, "unknown_name", hint, "unknown function %q", name)

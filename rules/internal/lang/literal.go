@@ -45,15 +45,17 @@ const (
 // planOf returns the plan of a regular expression, or nil when it has none.
 func planOf(re *syntax.Regexp) *plan {
 	re = re.Simplify()
+	var best *plan
+	least := 0
 	for _, anyCase := range [...]bool{false, true} {
 		if texts, ok := spell(re, anyCase); ok && usable(texts) {
 			return newPlan(texts, anyCase, true)
 		}
-		if texts := required(re, anyCase); usable(texts) {
-			return newPlan(texts, anyCase, false)
+		if texts := required(re, anyCase); usable(texts) && shortest(texts) > least {
+			best, least = newPlan(texts, anyCase, false), shortest(texts)
 		}
 	}
-	return nil
+	return best
 }
 
 func newPlan(texts []string, anyCase, whole bool) *plan {

@@ -34,7 +34,7 @@ func (x *expression) compile() *term {
 	}
 	if t.cost > MaxCost {
 		x.problemAt(0, "too_costly", "use fewer or simpler comparisons within any, all, none, one and count, and smaller regular expressions",
-			"found a cost of %d steps, expected at most %d", t.cost, MaxCost)
+			"found a cost of more than %d steps", MaxCost)
 		return nil
 	}
 	return t
@@ -124,6 +124,9 @@ func (x *expression) syntax(err error, tokens []lexer.Token) {
 	}
 	if strings.HasPrefix(e.Message, "unexpected token EOF") || e.Message == "unexpected end of expression" {
 		message, hint = "the expression breaks off", "close every bracket, and give every operator two sides"
+		if slices.ContainsFunc(tokens, func(t lexer.Token) bool { return t.Is(lexer.Operator, "|") }) {
+			hint = hints["|"]
+		}
 	}
 	if e.Message == "literal not terminated" {
 		message, hint = "found a text without its closing quote", ""

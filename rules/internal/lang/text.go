@@ -47,7 +47,7 @@ func (d *folded) set(s string) {
 	if d.ascii {
 		return
 	}
-	if !norm.NFC.IsNormalString(s) {
+	if norm.NFC.QuickSpanString(s) < len(s) {
 		d.form = norm.NFC.AppendString(d.form[:0], s)
 		d.text = d.text[:0]
 		for i := 0; i < len(d.form); {

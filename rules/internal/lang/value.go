@@ -85,8 +85,11 @@ func otherwiseOf[T any](a, b func(*Frame) (T, bool)) func(*Frame) (T, bool) {
 
 // pointer compiles # and its members within any, all, none, one and count.
 func (x *expression) pointer(n *ast.PointerNode, member string) *term {
-	if x.element == kindNone || n.Name != "" {
-		return x.problem(n, "not_allowed", "use # and .name within any, all, none, one and count", "found #%s outside of an iteration", n.Name)
+	if n.Name != "" {
+		return x.problem(n, "not_allowed", "", "#%s is not part of the rule language", n.Name)
+	}
+	if x.element == kindNone {
+		return x.problem(n, "not_allowed", "", "found # outside of any, all, none, one and count")
 	}
 	t := &term{kind: kindString, local: true, cost: 1, key: "#." + member, text: "." + member}
 	switch {

@@ -1,0 +1,101 @@
+package program
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/closedloop/closedloop/rules"
+	"github.com/closedloop/closedloop/rules/source"
+)
+
+// defaultRules is where rule files are when the program does not say.
+const defaultRules = "rules/*.yaml"
+
+// readRules reads the rule files and compiles them as one set.
+func (l *loader) readRules() {
+	patterns := l.root.Get("rules")
+	if patterns == nil || patterns.IsNull() {
+		l.addRules(nil, defaultRules)
+	}
+	for i, pattern := range patterns.Strings() {
+		at := patterns
+		if patterns.IsList() {
+			at = patterns.List()[i]
+		}
+		l.addRules(at, pattern)
+	}
+	env := rules.Env{
+		Attributes: l.p.ItemAttributes, CustomerAttributes: l.p.CustomerAttributes, Timezone: l.p.Timezone,
+		Queues: []string{}, Destinations: []string{},
+	}
+	for _, q := range l.p.Queues {
+		env.Queues = append(env.Queues, q.ID)
+	}
+	for i := range l.p.Destinations {
+		env.Destinations = append(env.Destinations, l.p.Destinations[i].ID)
+	}
+	l.p.RuleEnv = env
+	set, err := rules.Compile(l.p.RuleFiles, env)
+	if problems := source.Problems(nil); errors.As(err, &problems) {
+		l.problems = append(l.problems, problems...)
+	} else if err != nil {
+		l.misses("", "rules", "", "the rules do not compile: %v", err)
+	}
+	l.p.Rules = set
+}
+
+// addRules adds the files that a pattern matches. The pattern is nil in the program when it is the default.
+func (l *loader) addRules(at *source.Node, pattern string) {
+	if at != nil && pattern == "" {
+		if at.Any() == "" {
+			at.Problem("missing_value", "found an empty name, expected that of a rule file, or a pattern such as %s", defaultRules)
+		}
+		return
+	}
+	clean := path.Clean(pattern)
+	if path.IsAbs(clean) || clean == ".." || strings.HasPrefix(clean, "../") {
+		at.Problem("rules", "found %s, expected rule files in the program's folder", pattern)
+		return
+	}
+	names, err := fs.Glob(os.DirFS(l.p.Dir), clean)
+	if err != nil {
+		at.ProblemHint("rules", "a [ must be closed by a ]", "found %q, which is no pattern", pattern)
+		return
+	}
+	names = slices.DeleteFunc(names, func(name string) bool { return isTest(name) && name != clean })
+	if len(names) == 0 {
+		l.noRules(at, pattern, clean)
+	}
+	for _, name := range names {
+		if slices.ContainsFunc(l.p.RuleFiles, func(f rules.File) bool { return f.Name == name }) {
+			continue
+		}
+		data, err := readFile(filepath.Join(l.p.Dir, filepath.FromSlash(name)), source.MaxBytes)
+		if err != nil {
+			l.misses(name, "unreadable", "", "the rule file cannot be read: %s", reason(err))
+			continue
+		}
+		l.p.RuleFiles = append(l.p.RuleFiles, rules.File{Name: name, Data: data})
+	}
+}
+
+// isTest reports whether the file holds tests of rules, which a pattern does not match.
+func isTest(name string) bool {
+	return strings.HasSuffix(strings.TrimSuffix(name, path.Ext(name)), "_test")
+}
+
+func (l *loader) noRules(at *source.Node, pattern, clean string) {
+	switch {
+	case at == nil:
+		l.warn(l.root, "no_rules", "put rule files there", "no file matches %s, so nothing is decided about the feedback", pattern)
+	case strings.ContainsAny(clean, `*?[`):
+		at.Problem("missing_file", "no file matches %s", pattern)
+	default:
+		at.ProblemHint("missing_file", nearby(l.path(clean)), "there is no file %s", pattern)
+	}
+}

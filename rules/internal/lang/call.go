@@ -63,7 +63,8 @@ var refusedFunctions = map[string]string{
 // between are the operators that are words with two sides.
 var between = []string{"contains", "startsWith", "endsWith", "matches"}
 
-func functionNames() []string {
+// Functions returns the names of all functions.
+func Functions() []string {
 	return append(sortedKeys(functions), "any", "all", "none", "one", "count")
 }
 
@@ -77,11 +78,11 @@ func (x *expression) call(n ast.Node, name string, nodes []ast.Node) *term {
 		if why, ok := refusedFunctions[name]; ok {
 			return x.problem(n, "not_allowed", why, "the function %s is not part of the rule language", name)
 		}
-		hint := suggest.DidYouMean(name, functionNames())
+		hint := suggest.DidYouMean(name, Functions())
 		if near := suggest.Nearest(name, between); near != "" {
 			hint = near + " stands between its two sides"
 		} else if hint == "" {
-			hint = "the functions are " + strings.Join(functionNames(), ", ")
+			hint = "the functions are " + strings.Join(Functions(), ", ")
 		}
 		return x.problem(n, "unknown_name", hint, "unknown function %q", name)
 	}

@@ -15,6 +15,8 @@
 // A plugin's main goes through package serve, which calls Serve.
 package rpc
 
+//go:generate protoc --go_out=internal/pb --go_opt=paths=source_relative --go-grpc_out=internal/pb --go-grpc_opt=paths=source_relative plugin.proto
+
 import (
 	"context"
 	"fmt"

@@ -183,6 +183,8 @@ func TestBothBuilds(t *testing.T) {
 	m := newMachine(t, mustRead(t, build(t, "guest", true)))
 	t.Run("sandbox conforms", func(t *testing.T) { testSandboxConforms(t, m) })
 	t.Run("transports agree", func(t *testing.T) { testTransportsAgree(t, m, process) })
+	t.Run("large messages", func(t *testing.T) { testLargeMessages(t, process) })
+	t.Run("memory", func(t *testing.T) { testMemory(t, m) })
 	t.Run("panic", func(t *testing.T) { testPanic(t, m, process) })
 	t.Run("by hand", func(t *testing.T) { testByHand(t, process) })
 }
@@ -278,6 +280,48 @@ func testTransportsAgree(t *testing.T, m *machine, file string) {
 		if strings.HasPrefix(tt.name, "time of the call") && !bytes.Contains(a, []byte("time/1767225600000")) {
 			t.Errorf("%s: %q", tt.name, a)
 		}
+	}
+}
+
+// A process takes messages of many megabytes, up to MaxMessage, and survives one above it.
+func testLargeMessages(t *testing.T, file string) {
+	t.Parallel()
+	c, _ := startProcess(t, file, &sdktest.Host{})
+	if _, err := c.call(wire.AppendConfigure(nil, &wire.Configure{Settings: []byte("{}")})); err != nil {
+		t.Fatal(err)
+	}
+	for _, size := range []int{rpc.MaxMessage + 1, 20 << 20} {
+		answer, err := c.call(wire.AppendReceive(nil, now, sdk.ReceiveRequest{Body: make([]byte, size)}))
+		if size > rpc.MaxMessage {
+			if err == nil {
+				t.Errorf("a message of %d bytes was taken", size)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if res, err := wire.ReadReceiveResult(answer); err != nil || len(res.Rejects) != 1 {
+			t.Errorf("%d bytes: %+v, %v", size, res, err)
+		}
+	}
+}
+
+// The garbage collector of a guest keeps up with calls that follow one another.
+func testMemory(t *testing.T, m *machine) {
+	t.Parallel()
+	in, err := configured(m, &sdktest.Host{}, wire.Configure{Settings: []byte("{}")})()
+	if err != nil {
+		t.Fatal(err)
+	}
+	frame := wire.AppendReceive(nil, now, sdk.ReceiveRequest{Body: make([]byte, 200_000)})
+	for range 300 { // 60 MB of bodies alone
+		if _, err := in.call(frame); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if size := in.caller.(*instance).mod.Memory().Size(); size > 24<<20 {
+		t.Errorf("the guest has grown to %d bytes", size)
 	}
 }
 

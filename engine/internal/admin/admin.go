@@ -53,6 +53,7 @@ const (
 type Server struct {
 	http *http.Server
 	done chan struct{}
+	path string // of the socket
 	dir  string // of the socket, when it was made for it
 	addr string // the file that names the socket
 }
@@ -78,6 +79,7 @@ func Serve(stateDir string, methods map[string]Method, code func(error) string) 
 	if err := errors.Join(os.Chmod(path, 0o600), os.WriteFile(s.addr, []byte(path), 0o600)); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
+	s.path = path
 	s.http = &http.Server{Handler: handler(methods, code), ReadHeaderTimeout: 10 * time.Second}
 	go func() {
 		defer close(s.done)
@@ -85,6 +87,9 @@ func Serve(stateDir string, methods map[string]Method, code func(error) string) 
 	}()
 	return s, nil
 }
+
+// Path returns where the socket is.
+func (s *Server) Path() string { return s.path }
 
 // Close ends the calls under way and removes the socket.
 func (s *Server) Close() error {

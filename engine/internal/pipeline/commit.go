@@ -42,7 +42,7 @@ func (p *Pipeline) commit(ctx context.Context, pr *Prepared) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
-	w.tell(p.cfg.Hooks)
+	w.told.tell()
 	return w.report, nil
 }
 
@@ -79,6 +79,7 @@ func (p *Pipeline) newWriter(tx *store.Tx, at feedback.Time) *writer {
 		p: p, tx: tx, rules: p.Rules(), at: at,
 		rollups:   map[records.RollupID]*records.Rollup{},
 		sequences: map[string]uint64{},
+		told:      told{hooks: &p.cfg.Hooks},
 	}
 }
 

@@ -108,7 +108,7 @@ func (w *writer) decide(s *subject) error {
 	}
 	w.report.Decided++
 	w.told.decision(id, decision)
-	w.told.item(*s.rec, &effective, s.outcome)
+	w.told.item(s.rec, &effective, s.outcome)
 	return errors.Join(
 		w.failed,
 		store.PutNew(w.tx, records.DecisionKey(id, s.rec.Decisions), decision),

@@ -40,7 +40,7 @@ func (p *Pipeline) again(ctx context.Context, id feedback.ItemID, at feedback.Ti
 	if err != nil {
 		return Report{}, fmt.Errorf("item %s: %w", id, err)
 	}
-	w.tell(p.cfg.Hooks)
+	w.told.tell()
 	return w.report, nil
 }
 

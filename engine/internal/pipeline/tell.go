@@ -7,50 +7,37 @@ import (
 )
 
 // told collects what the hooks are to hear once the update is durable.
-type told []func(*Hooks)
+type told struct {
+	hooks *Hooks
+	calls []func()
+}
 
-func (t *told) item(rec records.Item, l *feedback.Labels, o Outcome) {
-	*t = append(*t, func(h *Hooks) {
-		if h.Item != nil {
-			h.Item(rec, l, o)
-		}
-	})
+func tell[T any](t *told, hook func(T), v T) {
+	if hook != nil {
+		t.calls = append(t.calls, func() { hook(v) })
+	}
+}
+
+func (t *told) item(rec *records.Item, l *feedback.Labels, o Outcome) {
+	if hook := t.hooks.Item; hook != nil {
+		copied := *rec
+		t.calls = append(t.calls, func() { hook(copied, l, o) })
+	}
 }
 
 func (t *told) decision(id feedback.ItemID, d *rules.Decision) {
-	*t = append(*t, func(h *Hooks) {
-		if h.Decision != nil {
-			h.Decision(id, d)
-		}
-	})
+	if hook := t.hooks.Decision; hook != nil {
+		t.calls = append(t.calls, func() { hook(id, d) })
+	}
 }
 
-func (t *told) kase(c feedback.Case) {
-	*t = append(*t, func(h *Hooks) {
-		if h.Case != nil {
-			h.Case(c)
-		}
-	})
-}
+func (t *told) kase(c feedback.Case)         { tell(t, t.hooks.Case, c) }
+func (t *told) alert(a feedback.Alert)       { tell(t, t.hooks.Alert, a) }
+func (t *told) delivery(d feedback.Delivery) { tell(t, t.hooks.Delivery, d) }
 
-func (t *told) alert(a feedback.Alert) {
-	*t = append(*t, func(h *Hooks) {
-		if h.Alert != nil {
-			h.Alert(a)
-		}
-	})
-}
-
-func (t *told) delivery(d feedback.Delivery) {
-	*t = append(*t, func(h *Hooks) {
-		if h.Delivery != nil {
-			h.Delivery(d)
-		}
-	})
-}
-
-func (w *writer) tell(h Hooks) {
-	for _, f := range w.told {
-		f(&h)
+// tell calls the hooks, in the order of what happened.
+func (t *told) tell() {
+	for _, call := range t.calls {
+		call()
 	}
 }

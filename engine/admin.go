@@ -1,0 +1,185 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+
+	"github.com/closedloop/closedloop/engine/internal/admin"
+	"github.com/closedloop/closedloop/rules"
+	"github.com/closedloop/closedloop/sdk/feedback"
+)
+
+// ErrNotRunning says that no engine works on a state directory.
+var ErrNotRunning = admin.ErrNotRunning
+
+// Queries is what can be asked of a program's state: of a State that this process opened, an Engine, or a Client of
+// an engine in another process.
+type Queries interface {
+	Items(context.Context, ItemQuery) ([]Item, error)
+	Item(context.Context, feedback.ItemID) (*Item, error)
+	Decisions(context.Context, feedback.ItemID) ([]rules.Decision, error)
+	Explain(context.Context, feedback.ItemID) (*Explanation, error)
+	Cases(context.Context, CaseQuery) ([]feedback.Case, error)
+	Alerts(context.Context) ([]feedback.Alert, error)
+	Deliveries(ctx context.Context, destination string, limit int) ([]feedback.Delivery, error)
+	DeadLetters(ctx context.Context, kind feedback.DeadLetterKind, limit int) ([]feedback.DeadLetter, error)
+	Themes(context.Context, MetricQuery) ([]Theme, error)
+	NPS(context.Context, MetricQuery) (NPS, error)
+	Stats(context.Context) (*Stats, error)
+}
+
+var (
+	_ Queries = (*Engine)(nil)
+	_ Queries = (*State)(nil)
+	_ Queries = (*Client)(nil)
+)
+
+// listing is the argument of the methods that list by one name.
+type listing struct {
+	Name  string `json:"name"`
+	Limit int    `json:"limit"`
+}
+
+// method makes a method of the socket from a function of one argument.
+func method[A, R any](f func(context.Context, A) (R, error)) admin.Method {
+	return func(ctx context.Context, raw json.RawMessage) (any, error) {
+		var args A
+		if err := json.Unmarshal(raw, &args); err != nil {
+			return nil, err
+		}
+		return f(ctx, args)
+	}
+}
+
+func (e *Engine) serveAdmin() (*admin.Server, error) {
+	type none struct{}
+	return admin.Serve(e.dir, map[string]admin.Method{
+		"items":     method(e.Items),
+		"item":      method(e.Item),
+		"decisions": method(e.Decisions),
+		"explain":   method(e.Explain),
+		"cases":     method(e.Cases),
+		"alerts":    method(func(ctx context.Context, _ none) ([]feedback.Alert, error) { return e.Alerts(ctx) }),
+		"deliveries": method(func(ctx context.Context, l listing) ([]feedback.Delivery, error) {
+			return e.Deliveries(ctx, l.Name, l.Limit)
+		}),
+		"dead_letters": method(func(ctx context.Context, l listing) ([]feedback.DeadLetter, error) {
+			return e.DeadLetters(ctx, feedback.DeadLetterKind(l.Name), l.Limit)
+		}),
+		"themes":  method(e.Themes),
+		"nps":     method(e.NPS),
+		"stats":   method(func(ctx context.Context, _ none) (*Stats, error) { return e.Stats(ctx) }),
+		"metrics": method(func(context.Context, none) (Metrics, error) { return e.Metrics(), nil }),
+		"replay":  method(e.Replay),
+	}, errorCode)
+}
+
+// sentinels are the errors that keep their identity across the socket.
+var sentinels = map[string]error{
+	"not_found": ErrNotFound, "busy": ErrBusy, "full": ErrFull, "poisoned": ErrPoisoned, "no_replay": ErrNoReplay,
+}
+
+func errorCode(err error) string {
+	for code, sentinel := range sentinels {
+		if errors.Is(err, sentinel) {
+			return code
+		}
+	}
+	return ""
+}
+
+// Client asks an engine that runs in another process.
+type Client struct{ admin *admin.Client }
+
+// Dial connects to the engine that works on the state directory, or fails with ErrNotRunning.
+func Dial(state string) (*Client, error) {
+	c, err := admin.Dial(state)
+	if err != nil {
+		return nil, err
+	}
+	return &Client{c}, nil
+}
+
+// remoteError is an error of the engine with the identity that it has there.
+type remoteError struct{ message, is error }
+
+func (e *remoteError) Error() string { return e.message.Error() }
+func (e *remoteError) Unwrap() error { return e.is }
+
+func call[R any](ctx context.Context, c *Client, method string, args any) (R, error) {
+	var result R
+	err := c.admin.Call(ctx, method, args, &result)
+	if e := (*admin.Error)(nil); errors.As(err, &e) && sentinels[e.Code] != nil {
+		err = &remoteError{e, sentinels[e.Code]}
+	}
+	return result, err
+}
+
+// Close releases the connection.
+func (c *Client) Close() error { return c.admin.Close() }
+
+// Items asks as State.Items does.
+func (c *Client) Items(ctx context.Context, q ItemQuery) ([]Item, error) {
+	return call[[]Item](ctx, c, "items", q)
+}
+
+// Item asks as State.Item does.
+func (c *Client) Item(ctx context.Context, id feedback.ItemID) (*Item, error) {
+	return call[*Item](ctx, c, "item", id)
+}
+
+// Decisions asks as State.Decisions does.
+func (c *Client) Decisions(ctx context.Context, id feedback.ItemID) ([]rules.Decision, error) {
+	return call[[]rules.Decision](ctx, c, "decisions", id)
+}
+
+// Explain asks as State.Explain does.
+func (c *Client) Explain(ctx context.Context, id feedback.ItemID) (*Explanation, error) {
+	return call[*Explanation](ctx, c, "explain", id)
+}
+
+// Cases asks as State.Cases does.
+func (c *Client) Cases(ctx context.Context, q CaseQuery) ([]feedback.Case, error) {
+	return call[[]feedback.Case](ctx, c, "cases", q)
+}
+
+// Alerts asks as State.Alerts does.
+func (c *Client) Alerts(ctx context.Context) ([]feedback.Alert, error) {
+	return call[[]feedback.Alert](ctx, c, "alerts", struct{}{})
+}
+
+// Deliveries asks as State.Deliveries does.
+func (c *Client) Deliveries(ctx context.Context, destination string, limit int) ([]feedback.Delivery, error) {
+	return call[[]feedback.Delivery](ctx, c, "deliveries", listing{destination, limit})
+}
+
+// DeadLetters asks as State.DeadLetters does.
+func (c *Client) DeadLetters(ctx context.Context, kind feedback.DeadLetterKind, limit int) ([]feedback.DeadLetter, error) {
+	return call[[]feedback.DeadLetter](ctx, c, "dead_letters", listing{string(kind), limit})
+}
+
+// Themes asks as State.Themes does.
+func (c *Client) Themes(ctx context.Context, q MetricQuery) ([]Theme, error) {
+	return call[[]Theme](ctx, c, "themes", q)
+}
+
+// NPS asks as State.NPS does.
+func (c *Client) NPS(ctx context.Context, q MetricQuery) (NPS, error) {
+	return call[NPS](ctx, c, "nps", q)
+}
+
+// Stats asks as State.Stats does.
+func (c *Client) Stats(ctx context.Context) (*Stats, error) {
+	return call[*Stats](ctx, c, "stats", struct{}{})
+}
+
+// Metrics asks as Engine.Metrics does.
+func (c *Client) Metrics(ctx context.Context) (Metrics, error) {
+	return call[Metrics](ctx, c, "metrics", struct{}{})
+}
+
+// Replay asks as Engine.Replay does.
+func (c *Client) Replay(ctx context.Context, id string) (Row, error) {
+	return call[Row](ctx, c, "replay", id)
+}

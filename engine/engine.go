@@ -1,0 +1,198 @@
+// Package engine runs a feedback program inside a host application: connectors bring feedback in, categorizers label
+// it, rules decide, and the store remembers what was said and what was promised.
+//
+// An Engine is one program with one state directory. Open acquires everything or nothing, Run blocks until its context
+// ends, Close releases. There is no package state: two engines in one process do not see each other.
+//
+//	eng, err := engine.Open(ctx, "program", engine.Options{})
+//	if err != nil {
+//		return err
+//	}
+//	defer eng.Close(ctx)
+//	go eng.Run(ctx)
+//	report, err := eng.Ingest(ctx, "app", feedback.Item{ExternalID: "42", Survey: feedback.NPS, Score: new(3.0)})
+//
+// What an acknowledged item is promised, and what not, stands in the documentation of Ingest.
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/closedloop/closedloop/engine/internal/outbox"
+	"github.com/closedloop/closedloop/engine/internal/pipeline"
+	"github.com/closedloop/closedloop/engine/internal/program"
+	"github.com/closedloop/closedloop/engine/internal/store"
+	"github.com/closedloop/closedloop/rules"
+	"github.com/closedloop/closedloop/sdk"
+	"github.com/closedloop/closedloop/sdk/feedback"
+)
+
+// Errors that a host may want to tell apart.
+var (
+	// ErrBusy says that the intake's queue is full: try again later.
+	ErrBusy = errors.New("engine: the intake is busy")
+	// ErrFull says that the disk has too little space. The engine goes on by itself once there is space again.
+	ErrFull = store.ErrFull
+	// ErrLocked says that another engine works on the state directory.
+	ErrLocked = store.ErrLocked
+	// ErrNotFound says that there is nothing of that id.
+	ErrNotFound = store.ErrNotFound
+	// ErrPoisoned says that a write failed and the engine must be opened again.
+	ErrPoisoned = store.ErrPoisoned
+)
+
+// Profile is how much memory the store may take for speed.
+type Profile string
+
+// The profiles.
+const (
+	Server Profile = "server" // throughput first
+	Small  Profile = "small"  // 2,000 items a second within 64 MiB
+)
+
+// Options says how to open a program. The zero value works.
+type Options struct {
+	// State is the state directory. Defaults to what the program says, and that to .closedloop in the program.
+	State string
+	// CacheDir keeps built plugins and compiled modules; it holds machine code and is private to the user. Defaults
+	// to closedloop in the user's cache directory.
+	CacheDir string
+	Profile  Profile        // Defaults to Server.
+	Logger   zerolog.Logger // Defaults to no log.
+	Events   Events
+	// Native are plugins of the host itself, which the program names native:NAME.
+	Native map[string]sdk.Plugin
+	// Intake is how many calls of Ingest may wait at once. Defaults to 1024.
+	Intake int
+	// Now is the clock. Defaults to the system's.
+	Now func() time.Time
+	// Building is told the id of each plugin that has to be built from source.
+	Building func(plugin string)
+}
+
+// Engine is a running program. It is safe for concurrent use.
+type Engine struct {
+	*State
+	opts    Options
+	program *program.Program
+	plugins *plugins
+	pipe    *pipeline.Pipeline
+	outbox  *outbox.Outbox
+	intake  chan struct{}
+	meter   *meter
+	started time.Time
+
+	life    context.Context // ends when Close begins
+	end     context.CancelFunc
+	running sync.Mutex // held by Run
+}
+
+// Open loads the program in dir, its plugins and its state. When the program is at fault the error is
+// source.Problems with the place of each fault. ErrLocked, ErrFull and other errors of the store are wrapped.
+func Open(ctx context.Context, dir string, o Options) (*Engine, error) {
+	o = o.withDefaults()
+	prog, err := program.Load(ctx, dir, program.Options{CacheDir: o.CacheDir, Native: o.Native, Building: o.Building})
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range prog.Warnings {
+		o.Logger.Warn().Str("file", w.File).Int("line", w.Line).Msg(w.Message)
+	}
+	if o.State == "" {
+		o.State = prog.StateDir
+	}
+	e := &Engine{opts: o, program: prog, intake: make(chan struct{}, o.Intake), meter: newMeter(), started: o.Now()}
+	e.life, e.end = context.WithCancel(context.Background())
+	st, err := store.Open(o.State, store.Options{Profile: store.Profile(o.Profile)})
+	if err != nil {
+		return nil, fmt.Errorf("open state %s: %w", o.State, err)
+	}
+	e.State = &State{store: st, dir: o.State, zone: prog.Timezone, set: prog.Rules}
+	if err := e.assemble(ctx); err != nil {
+		return nil, errors.Join(err, e.Close(ctx))
+	}
+	return e, nil
+}
+
+func (o Options) withDefaults() Options {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Intake <= 0 {
+		o.Intake = 1024
+	}
+	if o.Profile == "" {
+		o.Profile = Server
+	}
+	if o.CacheDir == "" {
+		o.CacheDir = defaultCacheDir()
+	}
+	return o
+}
+
+// assemble loads the plugins and puts the parts together.
+func (e *Engine) assemble(ctx context.Context) error {
+	prog := e.program
+	if err := e.rememberRules(ctx); err != nil {
+		return err
+	}
+	var err error
+	if e.plugins, err = e.loadPlugins(ctx); err != nil {
+		return err
+	}
+	cfg := pipeline.Config{
+		Store: e.store, Rules: prog.Rules, Timezone: prog.Timezone, Parallel: runtime.GOMAXPROCS(0),
+		ItemAttributes: prog.ItemAttributes, CustomerAttributes: prog.CustomerAttributes, Hooks: e.pipelineHooks(),
+	}
+	for i := range prog.Categorizers {
+		c := &prog.Categorizers[i]
+		cfg.Categorizer = append(cfg.Categorizer, pipeline.Categorizer{
+			ID: c.ID, Plugin: e.plugins.byID[c.ID], PassUnlabelled: c.OnFailure == program.Unlabelled,
+		})
+	}
+	e.pipe = pipeline.New(cfg)
+	var destinations []outbox.Destination
+	for i := range prog.Destinations {
+		d := &prog.Destinations[i]
+		destinations = append(destinations, outbox.Destination{
+			ID: d.ID, Plugin: e.plugins.byID[d.ID],
+			Policy: outbox.Policy{
+				Base: d.Retry.Base, Cap: d.Retry.Cap, MaxAge: d.Retry.MaxAge, Attempts: d.Retry.Attempts,
+			},
+		})
+	}
+	e.outbox = outbox.New(e.store, destinations, e.now, e.outboxHooks())
+	return nil
+}
+
+// Close ends Run, waits for what is under way, for plugins until ctx ends, and releases everything. It is safe to call
+// it again.
+func (e *Engine) Close(ctx context.Context) error {
+	e.end()
+	e.running.Lock()
+	defer e.running.Unlock()
+	var err error
+	if e.plugins != nil {
+		err = e.plugins.close(ctx)
+	}
+	return errors.Join(err, e.State.Close())
+}
+
+func (e *Engine) now() feedback.Time { return feedback.TimeOf(e.opts.Now()) }
+
+// Name returns the program's name.
+func (e *Engine) Name() string { return e.program.Name }
+
+// Rules returns the ruleset that decides.
+func (e *Engine) Rules() *rules.Set { return e.pipe.Rules() }
+
+// Dir returns the program's folder.
+func (e *Engine) Dir() string { return filepath.Clean(e.program.Dir) }

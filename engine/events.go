@@ -1,0 +1,70 @@
+package engine
+
+import (
+	"github.com/closedloop/closedloop/engine/internal/outbox"
+	"github.com/closedloop/closedloop/engine/internal/pipeline"
+	"github.com/closedloop/closedloop/engine/internal/records"
+	"github.com/closedloop/closedloop/rules"
+	"github.com/closedloop/closedloop/sdk/feedback"
+)
+
+// Events tells the host what happened, after it is durable. A nil function is skipped. They are called one after
+// another from the engine's own goroutines and hold up the source or destination that they tell of: hand long work on.
+type Events struct {
+	// ItemCommitted tells of a new item, a revision, or new labels.
+	ItemCommitted func(Item)
+	Decided       func(feedback.ItemID, *rules.Decision)
+	// CaseChanged tells of a case that was opened, moved, noted on or breached.
+	CaseChanged func(feedback.Case)
+	AlertBegan  func(feedback.Alert)
+	// DeliveryQueued, DeliverySent and DeliveryFailed follow a message to its destination. A failed one is tried again.
+	DeliveryQueued func(feedback.Delivery)
+	DeliverySent   func(feedback.Delivery)
+	DeliveryFailed func(feedback.Delivery, error)
+	// DeadLetter tells of a delivery that was given up.
+	DeadLetter func(feedback.DeadLetter)
+	// SourceFailed tells of a source that could not be polled or committed. It is tried again.
+	SourceFailed func(source string, err error)
+}
+
+func (e *Engine) pipelineHooks() pipeline.Hooks {
+	ev := &e.opts.Events
+	h := pipeline.Hooks{Decision: ev.Decided, Case: ev.CaseChanged, Alert: ev.AlertBegan}
+	if ev.ItemCommitted != nil {
+		h.Item = func(rec records.Item, l *feedback.Labels, _ pipeline.Outcome) { ev.ItemCommitted(itemOf(&rec, l)) }
+	}
+	h.Delivery = func(d feedback.Delivery) {
+		e.outbox.Wake(d.Destination)
+		if ev.DeliveryQueued != nil {
+			ev.DeliveryQueued(d)
+		}
+	}
+	return h
+}
+
+func (e *Engine) outboxHooks() outbox.Hooks {
+	ev := &e.opts.Events
+	return outbox.Hooks{
+		Sent: func(d feedback.Delivery) {
+			e.meter.sent.Add(1)
+			if ev.DeliverySent != nil {
+				ev.DeliverySent(d)
+			}
+		},
+		Failed: func(d feedback.Delivery, err error) {
+			e.meter.failed.Add(1)
+			e.opts.Logger.Warn().Str("destination", d.Destination).Str("key", d.Key).Int("attempts", d.Attempts).
+				Time("next", d.NextAt.Std()).Err(err).Msg("delivery failed")
+			if ev.DeliveryFailed != nil {
+				ev.DeliveryFailed(d, err)
+			}
+		},
+		Dead: func(l feedback.DeadLetter) {
+			e.opts.Logger.Error().Str("destination", l.Delivery.Destination).Str("key", l.Delivery.Key).
+				Str("code", l.Code).Msg("delivery given up")
+			if ev.DeadLetter != nil {
+				ev.DeadLetter(l)
+			}
+		},
+	}
+}

@@ -1,0 +1,156 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/closedloop/closedloop/engine/internal/records"
+	"github.com/closedloop/closedloop/engine/internal/store"
+	"github.com/closedloop/closedloop/rules"
+	"github.com/closedloop/closedloop/sdk/feedback"
+)
+
+// ruleset is what the store keeps of a ruleset: enough to compile it again.
+type ruleset struct {
+	Files              []rules.File             `json:"files"`
+	Attributes         map[string]feedback.Kind `json:"attributes,omitempty"`
+	CustomerAttributes map[string]feedback.Kind `json:"customer_attributes,omitempty"`
+	Queues             []string                 `json:"queues"`
+	Destinations       []string                 `json:"destinations"`
+	Timezone           string                   `json:"timezone"`
+	Since              feedback.Time            `json:"since"` // first used
+}
+
+func (r *ruleset) compile() (*rules.Set, error) {
+	zone, err := time.LoadLocation(r.Timezone)
+	if err != nil {
+		return nil, err
+	}
+	return rules.Compile(r.Files, rules.Env{
+		Attributes: r.Attributes, CustomerAttributes: r.CustomerAttributes,
+		Queues: r.Queues, Destinations: r.Destinations, Timezone: zone,
+	})
+}
+
+// rememberRules stores the program's ruleset under its hash, so that every decision can be explained for ever.
+func (e *Engine) rememberRules(ctx context.Context) error {
+	key := records.RulesetKey(e.program.Rules.Hash())
+	return e.store.Update(ctx, func(tx *store.Tx) error {
+		if _, err := tx.Get(key); !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+		env := e.program.RuleEnv
+		b, err := json.Marshal(ruleset{
+			Files: e.program.RuleFiles, Attributes: env.Attributes, CustomerAttributes: env.CustomerAttributes,
+			Queues: env.Queues, Destinations: env.Destinations, Timezone: e.program.Timezone.String(), Since: e.now(),
+		})
+		if err != nil {
+			return err
+		}
+		tx.Set(key, b)
+		return nil
+	})
+}
+
+// Explanation says why an item was decided on as it was.
+type Explanation struct {
+	Item     Item           `json:"item"`
+	Decision rules.Decision `json:"decision"` // the latest
+	Number   int            `json:"number"`   // of the decision, from 1
+	// Rules goes through every rule of the decision's ruleset, fired or not.
+	Rules *rules.Explanation `json:"rules"`
+	Done  []EffectDone       `json:"done,omitempty"` // effects acted on, by this decision or an earlier one
+}
+
+// EffectDone is an effect that was acted on, once and for all.
+type EffectDone struct {
+	Rule   string        `json:"rule"`
+	Kind   string        `json:"kind"`
+	At     feedback.Time `json:"at"`
+	Lapsed feedback.Time `json:"lapsed,omitzero"` // when the rules no longer asked for it
+}
+
+// Explain goes through the rules that decided on an item last: which fired, which did not and why, with the values
+// that they saw. It returns ErrNotFound for an unknown item.
+func (s *State) Explain(ctx context.Context, id feedback.ItemID) (*Explanation, error) {
+	x := &Explanation{}
+	var rec *records.Item
+	var labels *records.Labels
+	err := s.store.View(func(snap *store.Snapshot) error {
+		it, err := loadItem(snap, id)
+		if err != nil {
+			return err
+		}
+		x.Item = *it
+		if rec, err = store.Load[records.Item](snap, records.ItemKey(id)); err != nil {
+			return err
+		}
+		d, err := store.Load[rules.Decision](snap, records.DecisionKey(id, rec.Decisions))
+		if err != nil {
+			return fmt.Errorf("decision %d of item %s: %w", rec.Decisions, id, err)
+		}
+		x.Decision, x.Number = *d, rec.Decisions
+		if x.Done, err = effectsDone(snap, id); err != nil {
+			return err
+		}
+		_, labels, err = records.EffectiveLabels(snap, id)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	set, err := s.ruleset(x.Decision.Ruleset)
+	if err != nil {
+		return nil, err
+	}
+	x.Rules = set.Explain(records.EventBeforeRules(rec, labels), x.Decision.At, corrections{labels})
+	return x, nil
+}
+
+// corrections is the view of an explanation: what people say of the item.
+type corrections struct{ labels *records.Labels }
+
+var _ rules.CorrectedView = corrections{}
+
+// Previous returns nothing: what lapsed is in the decision that is explained.
+func (corrections) Previous() *rules.Decision { return nil }
+
+// Corrections returns the human layer of the item's labels.
+func (c corrections) Corrections() []feedback.Change { return c.labels.Layer(feedback.LayerHuman) }
+
+func effectsDone(snap *store.Snapshot, id feedback.ItemID) ([]EffectDone, error) {
+	e, err := store.Load[records.Effects](snap, records.EffectsKey(id))
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	out := make([]EffectDone, len(e.Done))
+	for i, d := range e.Done {
+		out[i] = EffectDone{d.Rule, d.Kind, d.At, d.Lapsed}
+	}
+	return out, nil
+}
+
+// ruleset returns the ruleset of that hash: the program's own, or one that was used before.
+func (s *State) ruleset(hash string) (*rules.Set, error) {
+	if s.set != nil && s.set.Hash() == hash {
+		return s.set, nil
+	}
+	var r ruleset
+	err := s.store.View(func(snap *store.Snapshot) error {
+		b, err := snap.Get(records.RulesetKey(hash))
+		if err != nil {
+			return fmt.Errorf("ruleset %s: %w", hash, err)
+		}
+		return json.Unmarshal(b, &r)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return r.compile()
+}

@@ -1,0 +1,164 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/closedloop/closedloop/engine/internal/pipeline"
+	"github.com/closedloop/closedloop/engine/internal/records"
+	"github.com/closedloop/closedloop/sdk"
+	"github.com/closedloop/closedloop/sdk/feedback"
+)
+
+// Outcome says what became of an item.
+type Outcome string
+
+// The outcomes. Each item has exactly one.
+const (
+	OutcomeNew       = Outcome(pipeline.OutcomeNew)
+	OutcomeRevised   = Outcome(pipeline.OutcomeRevised)
+	OutcomeDuplicate = Outcome(pipeline.OutcomeDuplicate)
+	OutcomeStale     = Outcome(pipeline.OutcomeStale)
+	OutcomeRejected  = Outcome(pipeline.OutcomeRejected)
+)
+
+// Row is what became of one item.
+type Row struct {
+	ID      feedback.ItemID `json:"id,omitempty"` // empty when rejected
+	Outcome Outcome         `json:"outcome"`
+	Reason  string          `json:"reason,omitempty"` // why it was rejected
+}
+
+// Counts says what became of the rows that were read: Read is the sum of the five that follow it.
+type Counts struct {
+	Read      int `json:"read"`
+	New       int `json:"new"`
+	Revised   int `json:"revised"`
+	Duplicate int `json:"duplicate"`
+	Stale     int `json:"stale"`
+	Rejected  int `json:"rejected"`
+	// Synthetic counts items whose external id was made up, Damaged those of them whose own id was visibly damaged,
+	// and Repaired those with bytes that were not UTF-8.
+	Synthetic int `json:"synthetic,omitempty"`
+	Damaged   int `json:"damaged,omitempty"`
+	Repaired  int `json:"repaired,omitempty"`
+}
+
+// Report says what Ingest did.
+type Report struct {
+	Counts
+	Rows []Row `json:"rows"` // one for each item, in order
+	// Cases, Alerts and Messages count what began: cases opened, alerts raised, messages put into the outbox.
+	Cases    int `json:"cases"`
+	Alerts   int `json:"alerts"`
+	Messages int `json:"messages"`
+}
+
+// Ingest takes items that the host pushes, under a source's stable id. When it returns nil, every item of the report is
+// durable with its decision, its case and its messages; when it fails, none is, or, of more items than one update
+// holds, a first part. Calling it again with the same items is safe when they have external ids: what was taken before
+// is then a duplicate. An item without one is a new item each time.
+//
+// It blocks while the store commits and returns ErrBusy when Options.Intake calls wait already, ErrFull when the disk
+// is full, and the context's error. A categorizer that is down fails it unless the program lets items pass unlabelled.
+func (e *Engine) Ingest(ctx context.Context, source string, items ...feedback.Item) (Report, error) {
+	select {
+	case e.intake <- struct{}{}:
+		defer func() { <-e.intake }()
+	default:
+		return Report{}, ErrBusy
+	}
+	var total Report
+	for len(items) > 0 {
+		n := min(len(items), chunkItems)
+		chunk := pipeline.Chunk{Source: e.source(source), Batch: "push", Items: items[:n], ReceivedAt: e.now()}
+		r, err := e.take(ctx, chunk)
+		if err != nil {
+			return total, err
+		}
+		total.add(&r)
+		items = items[n:]
+	}
+	return total, nil
+}
+
+// Receive hands a request that another system sent to the source that understands it, and ingests what it holds. The
+// caller has ended HTTP and checked the request's signature. What the source cannot read is reported as rejected.
+func (e *Engine) Receive(ctx context.Context, source string, req sdk.ReceiveRequest) (Report, error) {
+	plugin := e.plugins.byID[source]
+	if plugin == nil || !plugin.Manifest().Can(sdk.AbilityReceive) {
+		return Report{}, fmt.Errorf("source %q: %w, or it receives nothing", source, ErrNotFound)
+	}
+	res, err := plugin.Receive(ctx, req)
+	if err != nil {
+		return Report{}, err
+	}
+	chunk := pipeline.Chunk{Source: e.source(source), Batch: "received", Items: res.Items, Rejects: res.Rejects, ReceivedAt: e.now()}
+	r, err := e.take(ctx, chunk)
+	var report Report
+	report.add(&r)
+	return report, err
+}
+
+// take prepares and commits one chunk.
+func (e *Engine) take(ctx context.Context, c pipeline.Chunk) (pipeline.Report, error) {
+	prepared, err := e.prepare(ctx, c)
+	if err != nil {
+		return pipeline.Report{}, err
+	}
+	return e.commit(ctx, prepared)
+}
+
+func (e *Engine) prepare(ctx context.Context, c pipeline.Chunk) (*pipeline.Prepared, error) {
+	defer e.meter.stage(stagePrepare)()
+	return e.pipe.Prepare(ctx, c)
+}
+
+func (e *Engine) commit(ctx context.Context, p *pipeline.Prepared) (pipeline.Report, error) {
+	defer e.meter.stage(stageCommit)()
+	r, err := e.pipe.Commit(ctx, p)
+	e.meter.count(&r)
+	return r, err
+}
+
+// source returns the source of that id with the defaults that the program gives it.
+func (e *Engine) source(id string) pipeline.Source {
+	s := pipeline.Source{ID: id}
+	for i := range e.program.Sources {
+		if e.program.Sources[i].ID == id {
+			s.Defaults = e.program.Sources[i].Defaults
+		}
+	}
+	return s
+}
+
+func (r *Report) add(p *pipeline.Report) {
+	r.Counts.add(&p.Import)
+	for _, row := range p.Rows {
+		r.Rows = append(r.Rows, Row{ID: row.ID, Outcome: Outcome(row.Outcome), Reason: row.Reason})
+	}
+	r.Cases += p.Cases
+	r.Alerts += p.Alerts
+	r.Messages += p.Messages
+}
+
+func (c *Counts) add(i *records.Import) {
+	c.Read += i.Read
+	c.New += i.New
+	c.Revised += i.Revised
+	c.Duplicate += i.Duplicate
+	c.Stale += i.Stale
+	c.Rejected += i.Rejected
+	c.Synthetic += i.Synthetic
+	c.Damaged += i.Damaged
+	c.Repaired += i.Repaired
+}
+
+// Correct puts a person's change on top of an item's labels, with who and why, and decides again. What was acted on
+// stays so; an open case moves to the queue that the rules ask for now.
+func (e *Engine) Correct(ctx context.Context, id feedback.ItemID, c feedback.Change) error {
+	c.At = e.now()
+	r, err := e.pipe.Correct(ctx, id, c)
+	e.meter.count(&r)
+	return err
+}

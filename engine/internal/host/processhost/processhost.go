@@ -1,0 +1,345 @@
+// Package processhost runs a plugin as a process of its own, over package rpc.
+//
+// A process is not sandboxed: it has the rights of the engine, and the program has to say that it trusts it. It is kept
+// apart all the same: it gets none of the engine's environment, both ends authenticate each other, messages are
+// bounded, its standard error is kept for errors, and its code is checked against the program's pin before it runs.
+// One call runs at a time. A call that does not end in time, a crash or a malformed answer costs the process; the next
+// call starts a new one, after a wait that doubles while it keeps failing. On Linux the process ends with the engine,
+// however that ends; its socket lies in a folder that is removed.
+//
+//	p, err := processhost.Start(ctx, "plugins/ocr", pin, spec)
+//	defer p.Close(ctx)
+//	batch, err := p.Categorize(ctx, items)
+package processhost
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/closedloop/closedloop/engine/internal/host"
+	"github.com/closedloop/closedloop/engine/internal/host/grants"
+	"github.com/closedloop/closedloop/engine/internal/host/pool"
+	"github.com/closedloop/closedloop/sdk"
+	"github.com/closedloop/closedloop/sdk/feedback"
+	"github.com/closedloop/closedloop/sdk/wire"
+)
+
+const (
+	// firstWait and longestWait bound the wait before a process that failed is started again.
+	firstWait   = 100 * time.Millisecond
+	longestWait = 30 * time.Second
+	// startLimit bounds how long a process may take to come up.
+	startLimit = 30 * time.Second
+)
+
+// Plugin is a plugin in a process of its own.
+type Plugin struct {
+	spec    host.Spec
+	limits  host.Limits
+	path    string
+	sum     []byte
+	version string
+	set     *grants.Set
+	lane    *pool.Pool[*process] // one process, one call at a time
+	counter host.Counter
+
+	mu      sync.Mutex
+	wait    time.Duration // before the next start; 0 when the last process answered
+	notYet  time.Time     // no start before
+	current *process      // runs now, if any
+	batches []*batch
+}
+
+var _ host.Plugin = (*Plugin)(nil)
+
+type batch struct {
+	host.Batch
+	reader wire.ResultReader
+}
+
+// Start starts the executable at path and configures it. A pin is the SHA-256 of the file in hexadecimal; an empty one
+// is not compared.
+func Start(ctx context.Context, path, pin string, spec host.Spec) (*Plugin, error) {
+	if len(spec.Settings) == 0 {
+		spec.Settings = []byte("{}")
+	}
+	p := &Plugin{spec: spec, limits: spec.Limits.WithDefaults(), path: path, lane: pool.New[*process](1)}
+	sum, err := digest(path)
+	if err != nil {
+		return nil, p.fail("load", host.CodeModule, err)
+	}
+	p.sum = sum
+	of := sha256.Sum256(append(append([]byte(nil), sum...), spec.Settings...))
+	p.version = spec.Manifest.Version + "+" + hex.EncodeToString(of[:6])
+	if found := hex.EncodeToString(sum); pin != "" && pin != found {
+		return nil, p.fail("load", host.CodeModule, fmt.Errorf("found a file with the SHA-256 %s, expected %s", found, pin))
+	}
+	if problems := spec.Manifest.Check(); len(problems) > 0 {
+		return nil, p.fail("load", host.CodeModule, problems[0])
+	}
+	if p.set, err = grants.Open(&p.spec); err != nil {
+		return nil, err
+	}
+	if err := p.call(ctx, "configure", p.set.Clock(), nil, nil); err != nil {
+		return nil, errors.Join(err, p.Close(ctx))
+	}
+	return p, nil
+}
+
+func digest(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return nil, err
+	}
+	return h.Sum(nil), nil
+}
+
+// Manifest implements host.Plugin.
+func (p *Plugin) Manifest() *sdk.Manifest { return &p.spec.Manifest }
+
+// Version implements host.Plugin.
+func (p *Plugin) Version() string { return p.version }
+
+// Stats implements host.Plugin.
+func (p *Plugin) Stats() host.Stats { return p.counter.Stats() }
+
+// Categorize implements host.Plugin.
+func (p *Plugin) Categorize(ctx context.Context, items []feedback.Item) (*host.Batch, error) {
+	start, at := time.Now(), host.TimeOf(items)
+	b := p.batch()
+	err := p.ability(ctx, sdk.AbilityCategorize, at, wire.AppendItems(nil, at, items), func(answer []byte) (err error) {
+		b.Results, err = b.reader.Read(answer, len(items))
+		return err
+	})
+	p.counter.Call(time.Since(start), len(items), err)
+	if err != nil {
+		b.Release()
+		return nil, err
+	}
+	return &b.Batch, nil
+}
+
+// Poll implements host.Plugin.
+func (p *Plugin) Poll(ctx context.Context, req sdk.PollRequest) (out sdk.PollResult, err error) {
+	start, at := time.Now(), p.set.Clock()
+	err = p.ability(ctx, sdk.AbilityPoll, at, wire.AppendPoll(nil, at, req), func(answer []byte) (err error) {
+		out, err = wire.ReadPollResult(answer, req.Limit)
+		return err
+	})
+	p.counter.Call(time.Since(start), len(out.Items), err)
+	return out, err
+}
+
+// Receive implements host.Plugin.
+func (p *Plugin) Receive(ctx context.Context, req sdk.ReceiveRequest) (out sdk.ReceiveResult, err error) {
+	start, at := time.Now(), p.set.Clock()
+	err = p.ability(ctx, sdk.AbilityReceive, at, wire.AppendReceive(nil, at, req), func(answer []byte) (err error) {
+		out, err = wire.ReadReceiveResult(answer)
+		return err
+	})
+	p.counter.Call(time.Since(start), len(out.Items), err)
+	return out, err
+}
+
+// Deliver implements host.Plugin.
+func (p *Plugin) Deliver(ctx context.Context, m sdk.Message) error {
+	start, at := time.Now(), p.set.Clock()
+	err := p.ability(ctx, sdk.AbilityDeliver, at, wire.AppendDeliver(nil, at, m), wire.ReadOK)
+	p.counter.Call(time.Since(start), 0, err)
+	return err
+}
+
+func (p *Plugin) ability(ctx context.Context, a sdk.Ability, at feedback.Time, frame []byte, read func([]byte) error) error {
+	if !p.spec.Manifest.Can(a) {
+		return p.fail(string(a), host.CodeRefused, sdk.Fatal("the plugin does not declare the ability %q", a))
+	}
+	return p.call(ctx, string(a), at, frame, read)
+}
+
+// call hands a frame to the process, which it starts when there is none. Without a frame it only does that.
+func (p *Plugin) call(ctx context.Context, name string, at feedback.Time, frame []byte, read func([]byte) error) error {
+	proc, ok, err := p.lane.Get(ctx)
+	if err != nil {
+		if errors.Is(err, pool.ErrClosed) {
+			return p.fail(name, host.CodeUnavailable, err)
+		}
+		return p.fail(name, host.CodeCanceled, err)
+	}
+	if !ok {
+		if proc, err = p.start(ctx, at); err != nil {
+			p.lane.Drop()
+			return err
+		}
+	}
+	if frame != nil {
+		err = p.ask(ctx, proc, at, frame, read)
+	}
+	if err == nil {
+		p.lane.Put(proc)
+		return nil
+	}
+	e := p.explain(ctx, name, err)
+	if e.Code == host.CodeRefused {
+		p.lane.Put(proc)
+		return e
+	}
+	p.discard(proc)
+	p.lane.Drop()
+	e.Stderr = proc.stderr.String() // all of it: the process has ended
+	return e
+}
+
+// ask makes one call within the deadline.
+func (p *Plugin) ask(ctx context.Context, proc *process, at feedback.Time, frame []byte, read func([]byte) error) error {
+	limited, cancel := context.WithTimeout(ctx, p.limits.Deadline)
+	defer cancel()
+	proc.session.Begin(at)
+	proc.stderr.reset()
+	answer, err := proc.rpc.Call(limited, frame)
+	if err != nil {
+		return err
+	}
+	if len(answer) > p.limits.Output {
+		return fmt.Errorf("the answer has %d bytes, expected at most %d", len(answer), p.limits.Output)
+	}
+	if err := read(answer); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	p.wait = 0
+	p.mu.Unlock()
+	return nil
+}
+
+// start starts and configures a process, unless the one before failed just now.
+func (p *Plugin) start(ctx context.Context, at feedback.Time) (*process, error) {
+	p.mu.Lock()
+	left := time.Until(p.notYet)
+	p.mu.Unlock()
+	if left > 0 {
+		return nil, p.fail("configure", host.CodeUnavailable,
+			fmt.Errorf("the process failed and is started again in %v", left.Round(time.Millisecond)))
+	}
+	proc, err := p.spawn()
+	if err == nil {
+		err = p.ask(ctx, proc, at, p.configuration(at), wire.ReadOK)
+	}
+	if err != nil {
+		e := p.explain(ctx, "configure", err)
+		if e.Code != host.CodeCanceled {
+			p.hold()
+		}
+		if proc != nil {
+			p.end(proc)
+			e.Stderr = proc.stderr.String()
+		}
+		return nil, e
+	}
+	p.counter.Made()
+	return proc, nil
+}
+
+func (p *Plugin) configuration(at feedback.Time) []byte {
+	return wire.AppendConfigure(nil, &wire.Configure{
+		Now: at, Settings: p.spec.Settings, Instance: p.spec.ID,
+		Major: sdk.ContractMajor, Minor: sdk.ContractMinor, Grants: p.set.Bits(),
+	})
+}
+
+// hold puts the next start off.
+func (p *Plugin) hold() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.wait = min(max(2*p.wait, firstWait), longestWait)
+	p.notYet = time.Now().Add(p.wait)
+}
+
+// discard ends a process that failed in a call. The first failure after an answer does not put the next start off: the
+// input may be to blame, and the rest of its batch is waiting.
+func (p *Plugin) discard(proc *process) {
+	p.counter.Discarded()
+	p.mu.Lock()
+	again := p.wait > 0
+	p.wait = max(p.wait, firstWait/2)
+	p.mu.Unlock()
+	if again {
+		p.hold()
+	}
+	p.end(proc)
+}
+
+// explain makes the error of a call.
+func (p *Plugin) explain(ctx context.Context, name string, err error) *host.Error {
+	e := p.fail(name, host.CodeFrame, err)
+	var failure *sdk.Failure
+	switch {
+	case ctx.Err() != nil:
+		e.Code, e.Cause = host.CodeCanceled, context.Cause(ctx)
+	case errors.Is(err, errSpawn):
+		e.Code = host.CodeUnavailable
+	case errors.As(err, &failure):
+		e.Code, e.Cause = host.CodeRefused, failure
+	case isDeadline(err):
+		e.Code, e.Cause = host.CodeDeadline, fmt.Errorf("the call took longer than %v", p.limits.Deadline)
+	case isTransport(err) && !isTooLarge(err):
+		e.Code, e.Cause = host.CodeTrap, fmt.Errorf("the process broke off: %w", err)
+	}
+	return e
+}
+
+func (p *Plugin) fail(call string, code host.Code, err error) *host.Error {
+	return &host.Error{Plugin: p.spec.ID, Version: p.version, Call: call, Code: code, Cause: err}
+}
+
+// Close implements host.Plugin. When ctx ends, the process is killed, and the running call fails.
+func (p *Plugin) Close(ctx context.Context) error {
+	idle, err := p.lane.Close(ctx)
+	if err != nil {
+		p.mu.Lock()
+		current := p.current
+		p.mu.Unlock()
+		if current != nil {
+			p.end(current)
+		}
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		idle, err = p.lane.Close(grace)
+	}
+	for _, proc := range idle {
+		p.end(proc)
+	}
+	if p.set != nil {
+		p.set.Close()
+	}
+	return err
+}
+
+// batch returns a batch that is not in use.
+func (p *Plugin) batch() *batch {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if n := len(p.batches); n > 0 {
+		b := p.batches[n-1]
+		p.batches = p.batches[:n-1]
+		return b
+	}
+	b := new(batch)
+	b.Batch = host.NewBatch(func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.batches = append(p.batches, b)
+	})
+	return b
+}

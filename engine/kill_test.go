@@ -1,0 +1,192 @@
+package engine_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/closedloop/closedloop/engine"
+	"github.com/closedloop/closedloop/sdk"
+	"github.com/closedloop/closedloop/sdk/feedback"
+)
+
+// victimEnv makes the test binary a victim: an engine on this program that ingests until it is killed.
+const victimEnv = "CLOSEDLOOP_TEST_VICTIM"
+
+// victim prints the external id of every item that was acknowledged. Three callers push, each in its own order, while
+// the engine delivers to a destination that is down.
+func victim() int {
+	ctx := context.Background()
+	p := &parts{}
+	p.sink.set(sdk.Retry(0, "down"))
+	e, err := engine.Open(ctx, os.Getenv(victimEnv), engine.Options{Native: p.native(), Profile: engine.Small})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	go func() { _ = e.Run(ctx) }()
+	round := os.Getenv("CLOSEDLOOP_TEST_ROUND")
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for caller := range 3 {
+		wg.Go(func() {
+			for n := 0; ; n += caller + 1 {
+				var items []feedback.Item
+				for i := range caller + 1 {
+					items = append(items, answer(fmt.Sprintf("%s-%d-%d", round, caller, n+i), float64(n%11), "late #shipping"))
+				}
+				if _, err := e.Ingest(ctx, "app", items...); err != nil {
+					fmt.Fprintln(os.Stderr, err)
+					return
+				}
+				mu.Lock()
+				for i := range items {
+					fmt.Println(items[i].ExternalID)
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	return 1
+}
+
+// kills returns how many kills to make: 50, or what CLOSEDLOOP_KILLS says.
+func kills(t *testing.T) int {
+	if s := os.Getenv("CLOSEDLOOP_KILLS"); s != "" {
+		n, err := strconv.Atoi(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	return 50
+}
+
+// TestKilledAtAnyMoment kills a running engine with SIGKILL again and again on the same state. After each kill every
+// item that was acknowledged must be there once, with its decision, its case and its message, and every other item
+// with all of them or not at all.
+func TestKilledAtAnyMoment(t *testing.T) {
+	dir := writeProgram(t, programFiles)
+	acked := map[string]bool{}
+	for round := range kills(t) {
+		for _, id := range killOne(t, dir, round) {
+			acked[id] = true
+		}
+		if round%10 == 9 || round == kills(t)-1 {
+			examine(t, dir, acked)
+		}
+	}
+	t.Logf("%d kills, %d items acknowledged", kills(t), len(acked))
+	if len(acked) == 0 {
+		t.Error("nothing was acknowledged: the test shows nothing")
+	}
+}
+
+// killOne starts a victim, lets it acknowledge a little, kills it, and returns what it acknowledged.
+func killOne(t *testing.T, dir string, round int) (acked []string) {
+	t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), victimEnv+"="+dir, "CLOSEDLOOP_TEST_ROUND="+strconv.Itoa(round))
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(out)
+	for lines.Scan() {
+		acked = append(acked, lines.Text())
+		if len(acked) == 1 {
+			wait := time.Duration(rand.IntN(120)) * time.Millisecond
+			time.AfterFunc(wait, func() { _ = cmd.Process.Kill() })
+		}
+	}
+	_ = cmd.Wait()
+	if len(acked) == 0 {
+		t.Fatalf("round %d: the engine did not come up: %s", round, stderr.String())
+	}
+	return acked
+}
+
+// examine opens the state and looks at every item.
+func examine(t *testing.T, dir string, acked map[string]bool) {
+	t.Helper()
+	ctx := t.Context()
+	p := &parts{}
+	e, err := engine.Open(ctx, dir, engine.Options{Native: p.native(), Profile: engine.Small})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeEngine(t, e)
+	const every = 1 << 30
+	items, err := e.Items(ctx, engine.ItemQuery{Limit: every})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cases, err := e.Cases(ctx, engine.CaseQuery{Limit: every})
+	if err != nil {
+		t.Fatal(err)
+	}
+	messages := map[feedback.ItemID]int{}
+	deliveries, err := e.Deliveries(ctx, "", every)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range deliveries {
+		messages[d.Item]++
+	}
+	dead, err := e.DeadLetters(ctx, feedback.DeadDelivery, every)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range dead {
+		messages[l.Delivery.Item]++
+	}
+	caseOf := map[feedback.ItemID]int{}
+	for _, c := range cases {
+		caseOf[c.Item]++
+	}
+	seen := map[string]bool{}
+	for _, it := range items {
+		if seen[it.ExternalID] {
+			t.Errorf("item %s is there twice", it.ExternalID)
+		}
+		seen[it.ExternalID] = true
+		want := 0
+		if *it.Score <= 6 {
+			want = 1
+		}
+		decisions, err := e.Decisions(ctx, it.ID)
+		if err != nil || len(decisions) != 1 || caseOf[it.ID] != want || messages[it.ID] != want || !it.Labels.Has("shipping") {
+			t.Errorf("item %s: %d decisions, %d cases, %d messages, want 1, %d, %d (%v)",
+				it.ExternalID, len(decisions), caseOf[it.ID], messages[it.ID], want, want, err)
+		}
+	}
+	for id := range acked {
+		if !seen[id] {
+			t.Errorf("item %s was acknowledged and is gone", id)
+		}
+	}
+}
+
+func asJSON(t *testing.T, v any) string {
+	t.Helper()
+	b, err := json.MarshalIndent(v, "", " ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}

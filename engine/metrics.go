@@ -1,0 +1,156 @@
+package engine
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/closedloop/closedloop/engine/internal/pipeline"
+)
+
+// Metrics is a snapshot of what the engine has done since it was opened.
+type Metrics struct {
+	Counts
+	Decisions int64 `json:"decisions"`
+	Cases     int64 `json:"cases"`
+	Alerts    int64 `json:"alerts"`
+	// Queued, Sent and Failed count messages put into the outbox, delivered, and attempts that failed.
+	Queued int64 `json:"queued"`
+	Sent   int64 `json:"sent"`
+	Failed int64 `json:"failed"`
+
+	Intake  int                      `json:"intake"`  // calls of Ingest under way
+	Stages  map[string]Latency       `json:"stages"`  // prepare: accept, filter, categorize; commit: decide, make durable
+	Plugins map[string]PluginMetrics `json:"plugins"` // by id
+	Store   StoreMetrics             `json:"store"`
+	Uptime  time.Duration            `json:"uptime_ns"`
+}
+
+// Latency is how long something took.
+type Latency struct {
+	Count int64         `json:"count"`
+	Total time.Duration `json:"total_ns"`
+	Max   time.Duration `json:"max_ns"`
+}
+
+// Mean returns the average, or 0 when nothing was measured.
+func (l Latency) Mean() time.Duration {
+	if l.Count == 0 {
+		return 0
+	}
+	return l.Total / time.Duration(l.Count)
+}
+
+// PluginMetrics is what a plugin has done since it was loaded.
+type PluginMetrics struct {
+	Name      string        `json:"name"`
+	Version   string        `json:"version"`
+	Calls     uint64        `json:"calls"`
+	Errors    uint64        `json:"errors"`    // calls that failed
+	Items     uint64        `json:"items"`     // categorized, polled or received
+	Made      uint64        `json:"made"`      // instances or processes started
+	Discarded uint64        `json:"discarded"` // of these, closed after an error
+	Recycled  uint64        `json:"recycled"`  // of these, closed because their memory had grown
+	Busy      time.Duration `json:"busy_ns"`
+	Slowest   time.Duration `json:"slowest_ns"`
+}
+
+// StoreMetrics is what the store has done.
+type StoreMetrics struct {
+	Commits uint64 `json:"commits"`
+	Updates uint64 `json:"updates"`
+	Bytes   uint64 `json:"bytes"`
+	Queue   int    `json:"queue"` // updates that wait
+	Free    int64  `json:"free"`  // bytes on the disk
+}
+
+// The stages of the pipeline.
+const (
+	stagePrepare = iota
+	stageCommit
+	stages
+)
+
+var stageNames = [stages]string{"prepare", "commit"}
+
+// meter counts. Its methods are safe for concurrent use.
+type meter struct {
+	sent, failed atomic.Int64
+	mu           sync.Mutex
+	total        Metrics
+	stages       [stages]Latency
+	pass         map[string]*pipeline.Report // by source, since begin
+}
+
+func newMeter() *meter { return &meter{pass: map[string]*pipeline.Report{}} }
+
+// begin forgets what the last pass did.
+func (m *meter) begin() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	clear(m.pass)
+}
+
+// stage measures until the returned function is called.
+func (m *meter) stage(i int) func() {
+	from := time.Now()
+	return func() {
+		d := time.Since(from)
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		l := &m.stages[i]
+		l.Count++
+		l.Total += d
+		l.Max = max(l.Max, d)
+	}
+}
+
+func (m *meter) count(r *pipeline.Report) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.total.Counts.add(&r.Import)
+	m.total.Decisions += int64(r.Decided)
+	m.total.Cases += int64(r.Cases)
+	m.total.Alerts += int64(r.Alerts)
+	m.total.Queued += int64(r.Messages)
+}
+
+// progress adds to what this pass did for a source.
+func (m *meter) progress(source string, r *pipeline.Report) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	sum := m.pass[source]
+	if sum == nil {
+		sum = &pipeline.Report{}
+		m.pass[source] = sum
+	}
+	rows := r.Rows
+	r.Rows = nil
+	sum.Add(*r)
+	r.Rows = rows
+}
+
+// Metrics returns a snapshot.
+func (e *Engine) Metrics() Metrics {
+	e.meter.mu.Lock()
+	m := e.meter.total
+	m.Stages = map[string]Latency{}
+	for i, name := range stageNames {
+		m.Stages[name] = e.meter.stages[i]
+	}
+	e.meter.mu.Unlock()
+	m.Sent, m.Failed = e.meter.sent.Load(), e.meter.failed.Load()
+	m.Intake = len(e.intake)
+	m.Uptime = e.opts.Now().Sub(e.started)
+	m.Plugins = map[string]PluginMetrics{}
+	for id, p := range e.plugins.byID {
+		s := p.Stats()
+		m.Plugins[id] = PluginMetrics{
+			Name: p.Manifest().Name, Version: p.Version(), Calls: s.Calls, Errors: s.Errors, Items: s.Items,
+			Made: s.Made, Discarded: s.Discarded, Recycled: s.Recycled, Busy: s.Busy, Slowest: s.Slowest,
+		}
+	}
+	s := e.store.Stats()
+	m.Store = StoreMetrics{Commits: s.Commits, Updates: s.Updates, Bytes: s.Bytes, Queue: s.Waiting, Free: s.FreeBytes}
+	return m
+}

@@ -1,0 +1,59 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/closedloop/closedloop/engine/internal/pipeline"
+	"github.com/closedloop/closedloop/engine/internal/records"
+	"github.com/closedloop/closedloop/engine/internal/store"
+	"github.com/closedloop/closedloop/sdk/feedback"
+)
+
+// ErrNoReplay says that a dead letter cannot be replayed: a rejected row has to be mended where it came from.
+var ErrNoReplay = errors.New("engine: a rejected row cannot be replayed; mend it in its source")
+
+// Replay tries a dead letter again: an item is ingested anew, a delivery goes back to the end of its destination's
+// line under the same key. The letter is gone once that is durable. It returns what became of an item.
+func (e *Engine) Replay(ctx context.Context, id string) (Row, error) {
+	letter, err := e.deadLetter(id)
+	if err != nil {
+		return Row{}, err
+	}
+	switch letter.Kind {
+	case feedback.DeadDelivery:
+		return Row{}, e.outbox.Replay(ctx, *letter)
+	case feedback.DeadItem:
+		return e.replayItem(ctx, letter)
+	}
+	return Row{}, fmt.Errorf("dead letter %s: %w", id, ErrNoReplay)
+}
+
+func (e *Engine) deadLetter(id string) (l *feedback.DeadLetter, err error) {
+	err = e.store.View(func(snap *store.Snapshot) (err error) {
+		l, err = store.Load[feedback.DeadLetter](snap, records.DeadLetterKey(id))
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("dead letter %s: %w", id, err)
+	}
+	return l, nil
+}
+
+func (e *Engine) replayItem(ctx context.Context, l *feedback.DeadLetter) (Row, error) {
+	r, err := e.take(ctx, pipeline.Chunk{
+		Source: e.source(l.Source), Batch: l.Batch, Items: []feedback.Item{*l.Item}, ReceivedAt: e.now(),
+	})
+	if err != nil {
+		return Row{}, err
+	}
+	row := Row{ID: r.Rows[0].ID, Outcome: Outcome(r.Rows[0].Outcome), Reason: r.Rows[0].Reason}
+	if row.Outcome == OutcomeRejected {
+		return row, nil
+	}
+	return row, e.store.Update(ctx, func(tx *store.Tx) error {
+		tx.Delete(records.DeadLetterKey(l.ID))
+		return nil
+	})
+}

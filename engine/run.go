@@ -1,0 +1,291 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/closedloop/closedloop/engine/internal/cases"
+	"github.com/closedloop/closedloop/engine/internal/outbox"
+	"github.com/closedloop/closedloop/engine/internal/pipeline"
+	"github.com/closedloop/closedloop/engine/internal/program"
+	"github.com/closedloop/closedloop/engine/internal/records"
+	"github.com/closedloop/closedloop/engine/internal/store"
+	"github.com/closedloop/closedloop/sdk"
+	"github.com/closedloop/closedloop/sdk/feedback"
+)
+
+const (
+	// chunkItems is how many items are polled, prepared and committed together.
+	chunkItems = 256
+	// timerBatch bounds how many timers one update fires.
+	timerBatch = 256
+	// leastWait and mostWait bound the wait after a failure, which doubles each time.
+	leastWait = time.Second
+	mostWait  = time.Minute
+)
+
+// Run polls the sources, fires timers, labels what waits and delivers messages, until ctx ends. Then it finishes the
+// commits under way and returns nil. It returns an error when the store is poisoned and the engine must be opened again.
+//
+// A second Run at the same time is refused.
+func (e *Engine) Run(ctx context.Context) error {
+	if !e.running.TryLock() {
+		return errors.New("engine: runs already, or is closed")
+	}
+	defer e.running.Unlock()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(e.life, cancel)()
+	server, err := e.serveAdmin()
+	if err != nil {
+		return err
+	}
+	defer server.Close()
+	e.opts.Logger.Info().Str("program", e.Name()).Str("socket", server.Path()).Msg("running")
+	g, ctx := errgroup.WithContext(ctx)
+	for i := range e.program.Sources {
+		if src := &e.program.Sources[i]; src.Manifest.Can(sdk.AbilityPoll) {
+			g.Go(func() error { return e.follow(ctx, src) })
+		}
+	}
+	g.Go(func() error { e.outbox.Run(ctx); return nil })
+	g.Go(func() error { return e.tick(ctx) })
+	return g.Wait()
+}
+
+// RunOnce polls every source until it has no more, labels what waits, fires due timers and tries what is due at each
+// destination once. It returns what this pass did, also when a source failed; the failures are joined.
+func (e *Engine) RunOnce(ctx context.Context) (*Summary, error) {
+	from := e.opts.Now()
+	e.meter.begin()
+	g := errgroup.Group{}
+	errs := make([]error, len(e.program.Sources))
+	for i := range e.program.Sources {
+		src := &e.program.Sources[i]
+		if !src.Manifest.Can(sdk.AbilityPoll) {
+			continue
+		}
+		g.Go(func() error {
+			if _, err := e.drain(ctx, src); err != nil {
+				errs[i] = fmt.Errorf("source %s: %w", src.ID, err)
+			}
+			return nil
+		})
+	}
+	_ = g.Wait()
+	err := errors.Join(errs...)
+	for n := 1; n > 0 && err == nil; {
+		n, err = e.pipe.LabelWaiting(ctx, e.now(), chunkItems)
+	}
+	err = errors.Join(err, e.fireDue(ctx))
+	sent, failed := e.outbox.Drain(ctx)
+	summary, unread := e.summary(ctx, from, sent)
+	return summary, errors.Join(err, failed, unread)
+}
+
+// follow polls one source for ever.
+func (e *Engine) follow(ctx context.Context, src *program.Plugin) error {
+	wait := leastWait
+	for {
+		rest, err := e.drain(ctx, src)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, ErrPoisoned):
+			return err
+		case err != nil:
+			e.sourceFailed(src.ID, err)
+			rest = max(wait, sdk.FailureOf(err).After)
+			wait = min(2*wait, mostWait)
+		default:
+			wait = leastWait
+		}
+		if !sleep(ctx, rest) {
+			return nil
+		}
+	}
+}
+
+func (e *Engine) sourceFailed(id string, err error) {
+	e.opts.Logger.Error().Str("source", id).Err(err).Msg("source failed, trying again")
+	if f := e.opts.Events.SourceFailed; f != nil {
+		f(id, err)
+	}
+}
+
+// drain polls a source until it has no more and everything is durable. It prepares one chunk while the one before is
+// committed. It returns how long to wait before the next poll.
+func (e *Engine) drain(ctx context.Context, src *program.Plugin) (wait time.Duration, err error) {
+	checkpoint, err := e.checkpoint(src.ID)
+	if err != nil {
+		return 0, err
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	ready := make(chan *pipeline.Prepared, 1)
+	g.Go(func() error {
+		defer close(ready)
+		wait, err = e.fetch(gctx, src, checkpoint, ready)
+		return err
+	})
+	g.Go(func() error {
+		for p := range ready {
+			r, err := e.commit(gctx, p)
+			if err != nil {
+				return err
+			}
+			e.meter.progress(src.ID, &r)
+		}
+		return nil
+	})
+	err = g.Wait()
+	return wait, err
+}
+
+// fetch polls and prepares until the source has no more.
+func (e *Engine) fetch(ctx context.Context, src *program.Plugin, checkpoint []byte, ready chan<- *pipeline.Prepared) (time.Duration, error) {
+	plugin, source := e.plugins.byID[src.ID], e.source(src.ID)
+	for {
+		polled, err := plugin.Poll(ctx, sdk.PollRequest{Checkpoint: checkpoint, Limit: chunkItems})
+		if err != nil {
+			return 0, err
+		}
+		if n := len(polled.Next); n > sdk.MaxCheckpoint {
+			return 0, sdk.Fatal("checkpoint of %d bytes, expected at most %d", n, sdk.MaxCheckpoint)
+		}
+		p, err := e.prepare(ctx, pipeline.Chunk{
+			Source: source, Batch: polled.Batch, Items: polled.Items, Rejects: polled.Rejects, Notices: polled.Notices,
+			Checkpoint: polled.Next, ReceivedAt: e.now(),
+		})
+		if err != nil {
+			return 0, err
+		}
+		select {
+		case ready <- p:
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		}
+		if !polled.More {
+			if polled.Wait > 0 {
+				return polled.Wait, nil
+			}
+			return src.Every, nil
+		}
+		checkpoint = polled.Next
+	}
+}
+
+func (e *Engine) checkpoint(source string) (b []byte, err error) {
+	err = e.store.View(func(s *store.Snapshot) error {
+		v, err := s.Get(records.CheckpointKey(source))
+		if errors.Is(err, store.ErrNotFound) {
+			return nil
+		}
+		b = append(b, v...)
+		return err
+	})
+	return b, err
+}
+
+// tick fires due timers and labels waiting items until ctx ends. Timers fire within a second of their time.
+func (e *Engine) tick(ctx context.Context) error {
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	for {
+		if err := e.fireDue(ctx); errors.Is(err, ErrPoisoned) {
+			return err
+		} else if err != nil && ctx.Err() == nil {
+			e.opts.Logger.Error().Err(err).Msg("timers wait")
+		}
+		if _, err := e.pipe.LabelWaiting(ctx, e.now(), chunkItems); err != nil && ctx.Err() == nil {
+			e.opts.Logger.Warn().Err(err).Msg("unlabelled items wait")
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+	}
+}
+
+// fireDue fires the timers that are due. Each deletes its key and has its effect in one update.
+func (e *Engine) fireDue(ctx context.Context) error {
+	for {
+		due, err := e.store.Due(e.now(), timerBatch)
+		if err != nil || len(due) == 0 {
+			return err
+		}
+		var breached []feedback.Case
+		var wake []string
+		err = e.store.Update(ctx, func(tx *store.Tx) error {
+			breached, wake = nil, nil
+			for _, t := range due {
+				if ours, err := tx.TakeTimer(t); err != nil {
+					return err
+				} else if !ours {
+					continue
+				}
+				switch t.Kind {
+				case pipeline.TimerSLA:
+					c, err := breach(tx, feedback.CaseID(t.Ref), e.now())
+					if err != nil {
+						return err
+					}
+					if c != nil {
+						breached = append(breached, *c)
+					}
+				case outbox.TimerRetry:
+					wake = append(wake, t.Ref)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		e.afterTimers(breached, wake)
+	}
+}
+
+func (e *Engine) afterTimers(breached []feedback.Case, wake []string) {
+	for _, c := range breached {
+		e.opts.Logger.Warn().Str("case", string(c.ID)).Str("queue", c.Queue).Msg("case breached its SLA")
+		if f := e.opts.Events.CaseChanged; f != nil {
+			f(c)
+		}
+	}
+	for _, destination := range wake {
+		e.outbox.Wake(destination)
+	}
+}
+
+// breach marks a case as late, and returns it when that changed it.
+func breach(tx *store.Tx, id feedback.CaseID, at feedback.Time) (*feedback.Case, error) {
+	c, err := store.Load[feedback.Case](tx, records.CaseKey(id))
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	late := cases.Breach(*c, at)
+	if late.BreachedAt == c.BreachedAt {
+		return nil, nil
+	}
+	return &late, store.Put(tx, records.CaseKey(id), &late)
+}
+
+// sleep waits, and reports false when ctx ends first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}

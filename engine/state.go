@@ -1,0 +1,239 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/closedloop/closedloop/engine/internal/program"
+	"github.com/closedloop/closedloop/engine/internal/records"
+	"github.com/closedloop/closedloop/engine/internal/store"
+	"github.com/closedloop/closedloop/rules"
+	"github.com/closedloop/closedloop/sdk/feedback"
+)
+
+// State is what a program remembers. Its queries see the last durable commit, and never wait for a writer.
+type State struct {
+	store *store.Store
+	dir   string
+	zone  *time.Location
+	set   *rules.Set // the program's; decisions may be of older sets
+}
+
+// OpenState opens the state of the program in dir for queries only, without loading any plugin. The directory may be
+// empty to take the program's own. It fails with ErrLocked when an engine works on it, and with ErrNotFound when the
+// program never ran.
+func OpenState(ctx context.Context, dir, state string) (*State, error) {
+	prog, err := program.Load(ctx, dir, program.Options{NoBuild: true})
+	if err != nil {
+		return nil, err
+	}
+	if state == "" {
+		state = prog.StateDir
+	}
+	if _, err := os.Stat(filepath.Join(state)); errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("open state %s: %w", state, ErrNotFound)
+	}
+	st, err := store.Open(state, store.Options{Profile: store.Small})
+	if err != nil {
+		return nil, fmt.Errorf("open state %s: %w", state, err)
+	}
+	return &State{store: st, dir: state, zone: prog.Timezone, set: prog.Rules}, nil
+}
+
+// Close releases the state.
+func (s *State) Close() error { return s.store.Close() }
+
+// Item is an item with what the program knows of it.
+type Item struct {
+	feedback.Item
+	Labels   feedback.Labels `json:"labels"`
+	Revision int             `json:"revision"` // 1 at first
+	Queue    string          `json:"queue,omitempty"`
+	Owner    string          `json:"owner,omitempty"`
+	Priority string          `json:"priority,omitempty"` // low, normal, high or urgent
+	Severity string          `json:"severity,omitempty"`
+	Tags     []string        `json:"tags,omitempty"`
+	Case     feedback.CaseID `json:"case,omitempty"` // the latest case opened for it
+	// Waiting lists the categorizers that have yet to label it.
+	Waiting []string `json:"waiting,omitempty"`
+	// Review marks an item whose human correction was made for an earlier revision.
+	Review bool `json:"review,omitempty"`
+}
+
+func itemOf(r *records.Item, l *feedback.Labels) Item {
+	return Item{
+		Item: r.Feedback, Labels: *l, Revision: r.Revision, Queue: r.Queue, Owner: r.Owner, Priority: r.Priority,
+		Severity: r.Severity, Tags: r.Tags, Case: feedback.CaseID(r.Case), Waiting: r.Waiting, Review: r.Review,
+	}
+}
+
+// ItemQuery chooses items. Zero members choose all.
+type ItemQuery struct {
+	Prefix   string             `json:"prefix,omitempty"` // of the id, such as "f_01J"
+	Source   string             `json:"source,omitempty"`
+	Queue    string             `json:"queue,omitempty"`
+	Customer string             `json:"customer,omitempty"`
+	Theme    feedback.ThemePath `json:"theme,omitempty"` // or below
+	Class    feedback.NPSClass  `json:"class,omitempty"`
+	Since    feedback.Time      `json:"since,omitzero"`  // of the time of the feedback
+	Before   feedback.Time      `json:"before,omitzero"` // likewise, exclusive
+	Limit    int                `json:"limit,omitempty"` // Defaults to 50.
+}
+
+// Items returns the chosen items, the latest feedback first.
+func (s *State) Items(_ context.Context, q ItemQuery) ([]Item, error) {
+	if q.Limit <= 0 {
+		q.Limit = 50
+	}
+	out := []Item{}
+	err := s.store.View(func(snap *store.Snapshot) error {
+		return records.ScanItems(snap, records.Place{Queue: q.Queue, Customer: q.Customer}, func(id feedback.ItemID) (bool, error) {
+			if !strings.HasPrefix(string(id), q.Prefix) {
+				return string(id) > q.Prefix, nil // they come in the order of ids, the largest first
+			}
+			it, err := loadItem(snap, id)
+			if err != nil {
+				return false, err
+			}
+			if q.matches(it) {
+				out = append(out, *it)
+			}
+			return len(out) < q.Limit, nil
+		})
+	})
+	return out, err
+}
+
+func (q *ItemQuery) matches(it *Item) bool {
+	return (q.Source == "" || it.Source == q.Source) &&
+		(q.Queue == "" || it.Queue == q.Queue) &&
+		(q.Customer == "" || it.Customer.ID == q.Customer) &&
+		(q.Theme == "" || it.Labels.Has(q.Theme)) &&
+		(q.Class == "" || it.NPSClass() == q.Class) &&
+		(q.Since == 0 || it.OccurredAt >= q.Since) &&
+		(q.Before == 0 || it.OccurredAt < q.Before)
+}
+
+// Item returns one item, or ErrNotFound.
+func (s *State) Item(_ context.Context, id feedback.ItemID) (*Item, error) {
+	var it *Item
+	err := s.store.View(func(snap *store.Snapshot) (err error) {
+		it, err = loadItem(snap, id)
+		return err
+	})
+	return it, err
+}
+
+func loadItem(r records.Reader, id feedback.ItemID) (*Item, error) {
+	rec, err := store.Load[records.Item](r, records.ItemKey(id))
+	if err != nil {
+		return nil, fmt.Errorf("item %s: %w", id, err)
+	}
+	l, _, err := records.EffectiveLabels(r, id)
+	if err != nil {
+		return nil, fmt.Errorf("labels of item %s: %w", id, err)
+	}
+	return new(itemOf(rec, &l)), nil
+}
+
+// Decisions returns an item's decisions, the first one first, or ErrNotFound.
+func (s *State) Decisions(_ context.Context, id feedback.ItemID) ([]rules.Decision, error) {
+	out := []rules.Decision{}
+	err := s.store.View(func(snap *store.Snapshot) error {
+		if _, err := snap.Get(records.ItemKey(id)); err != nil {
+			return fmt.Errorf("item %s: %w", id, err)
+		}
+		return records.Each(snap, records.DecisionPrefix(id), nil, false, func(d *rules.Decision) (bool, error) {
+			out = append(out, *d)
+			return true, nil
+		})
+	})
+	return out, err
+}
+
+// CaseQuery chooses cases. Zero members choose all.
+type CaseQuery struct {
+	Status   feedback.CaseStatus `json:"status,omitempty"`
+	Queue    string              `json:"queue,omitempty"`
+	Owner    string              `json:"owner,omitempty"`
+	Breached bool                `json:"breached,omitempty"` // only those past their due time
+	Limit    int                 `json:"limit,omitempty"`    // Defaults to 50.
+}
+
+// Cases returns the chosen cases, the oldest first.
+func (s *State) Cases(_ context.Context, q CaseQuery) ([]feedback.Case, error) {
+	if q.Limit <= 0 {
+		q.Limit = 50
+	}
+	out := []feedback.Case{}
+	err := s.store.View(func(snap *store.Snapshot) error {
+		return records.Each(snap, records.CasePrefix(), nil, false, func(c *feedback.Case) (bool, error) {
+			if (q.Status == "" || c.Status == q.Status) && (q.Queue == "" || c.Queue == q.Queue) &&
+				(q.Owner == "" || c.Owner == q.Owner) && (!q.Breached || c.BreachedAt != 0) {
+				out = append(out, *c)
+			}
+			return len(out) < q.Limit, nil
+		})
+	})
+	return out, err
+}
+
+// Alerts returns the alerts, the one raised last first.
+func (s *State) Alerts(context.Context) ([]feedback.Alert, error) {
+	out := []feedback.Alert{}
+	err := s.store.View(func(snap *store.Snapshot) error {
+		return records.Each(snap, records.AlertPrefix(), nil, false, func(a *feedback.Alert) (bool, error) {
+			out = append(out, *a)
+			return true, nil
+		})
+	})
+	slices.SortStableFunc(out, func(a, b feedback.Alert) int { return int(b.LastAt - a.LastAt) })
+	return out, err
+}
+
+// Deliveries returns the messages that wait, by destination in their order. An empty destination means all; a limit
+// of 0 means 50.
+func (s *State) Deliveries(_ context.Context, destination string, limit int) ([]feedback.Delivery, error) {
+	if limit <= 0 {
+		limit = 50
+	}
+	prefix := records.DeliveriesPrefix()
+	if destination != "" {
+		prefix = records.DeliveryPrefix(destination)
+	}
+	out := []feedback.Delivery{}
+	err := s.store.View(func(snap *store.Snapshot) error {
+		return records.Each(snap, prefix, nil, false, func(d *feedback.Delivery) (bool, error) {
+			out = append(out, *d)
+			return len(out) < limit, nil
+		})
+	})
+	return out, err
+}
+
+// DeadLetters returns the dead letters of a kind, the latest first. An empty kind means all; a limit of 0 means 50.
+func (s *State) DeadLetters(_ context.Context, kind feedback.DeadLetterKind, limit int) ([]feedback.DeadLetter, error) {
+	if limit <= 0 {
+		limit = 50
+	}
+	out := []feedback.DeadLetter{}
+	err := s.store.View(func(snap *store.Snapshot) error {
+		return records.Each(snap, records.DeadLetterPrefix(), nil, false, func(l *feedback.DeadLetter) (bool, error) {
+			if kind == "" || l.Kind == kind {
+				out = append(out, *l)
+			}
+			return true, nil
+		})
+	})
+	slices.SortStableFunc(out, func(a, b feedback.DeadLetter) int { return int(b.At - a.At) })
+	return out[:min(len(out), limit)], err
+}
+
+// StateDir returns the state directory.
+func (s *State) StateDir() string { return s.dir }

@@ -1,0 +1,237 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/closedloop/closedloop/engine"
+	"github.com/closedloop/closedloop/rules"
+	"github.com/closedloop/closedloop/sdk/feedback"
+)
+
+func (a *app) explainCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "explain ITEM",
+		Short: "Say why an item was decided on as it was",
+		Long: `explain shows an item, what its words were taken to mean, the rules that fired on it with the values that they saw,
+and of every other rule why it did not fire. The rules are those that decided, also when the program has others by now.
+
+The beginning of an id is enough when only one item has it.`,
+		Example: "  closedloop explain -C examples/retail f_01JD3K8Q\n  closedloop explain --json f_01JD3K8QV4J7Z2N5R8X1C6M9TB",
+		Args:    exact(1, "the id of an item"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.asked(cmd.Context(), func(s *session) error {
+				id, err := s.item(cmd.Context(), args[0])
+				if err != nil {
+					return err
+				}
+				x, err := s.Explain(cmd.Context(), id)
+				if err != nil {
+					return err
+				}
+				if a.json {
+					return a.printJSON(x)
+				}
+				a.explained(s, x)
+				return nil
+			})
+		},
+	}
+	return a.programFlags(cmd)
+}
+
+// item returns the id of the item that a person means by a whole id or the beginning of one.
+func (s *session) item(ctx context.Context, typed string) (feedback.ItemID, error) {
+	if id, err := feedback.ParseItemID(typed); err == nil {
+		it, err := s.Item(ctx, id)
+		if errors.Is(err, engine.ErrNotFound) {
+			return "", noItem(typed)
+		}
+		if err != nil {
+			return "", err
+		}
+		return it.ID, nil
+	}
+	prefix := "f_" + strings.ToUpper(strings.TrimPrefix(strings.ToLower(typed), "f_"))
+	found, err := s.Items(ctx, engine.ItemQuery{Prefix: prefix, Limit: 2})
+	switch {
+	case err != nil:
+		return "", err
+	case len(found) == 0:
+		return "", noItem(typed)
+	case len(found) > 1:
+		return "", usage("add more of the id: closedloop show items lists them", "more than one item has an id that begins with %s", typed)
+	}
+	return found[0].ID, nil
+}
+
+func noItem(typed string) error {
+	return usage("closedloop show items lists what there is", "there is no item %q", typed)
+}
+
+// explained writes an explanation for people.
+func (a *app) explained(s *session, x *engine.Explanation) {
+	w := a.std.Out
+	a.itemHead(s, &x.Item)
+	fmt.Fprintf(w, "\ndecision %d of %s by ruleset %s\n", x.Number, instant(x.Decision.At, s.zone), short(x.Decision.Ruleset))
+	a.outcome(&x.Decision)
+	var fired, other []rules.RuleExplanation
+	for _, g := range x.Rules.Groups {
+		for _, r := range g.Rules {
+			if r.Outcome == rules.OutcomeFired || r.Outcome == rules.OutcomeShadow {
+				fired = append(fired, r)
+			} else {
+				other = append(other, r)
+			}
+		}
+	}
+	fmt.Fprintf(w, "\n%s fired\n", count(len(fired), "rule"))
+	for i := range fired {
+		writeFired(w, &fired[i], actions(&x.Decision, fired[i].Rule))
+	}
+	if len(other) > 0 {
+		fmt.Fprintf(w, "\n%s did not fire\n", count(len(other), "rule"))
+		t := indented(text(""), text(""), elastic(""))
+		for _, r := range other {
+			t.add(r.Rule, string(r.Outcome), r.Why)
+		}
+		t.write(w, a.std.Width)
+	}
+	a.done(s, x.Done)
+}
+
+// outcome writes what a decision says of the item.
+func (a *app) outcome(d *rules.Decision) {
+	var f facts
+	f.add("  queue", d.Outputs.Queue)
+	f.add("  owner", d.Outputs.Owner)
+	f.add("  priority", string(d.Outputs.Priority))
+	f.add("  severity", string(d.Outputs.Severity))
+	f.add("  tags", strings.Join(d.Outputs.Tags, ", "))
+	for _, e := range d.Errors {
+		f.add("  conflict", e.Message)
+	}
+	if len(f.rows) == 0 {
+		fmt.Fprintln(a.std.Out, "  no rule asked for anything")
+	}
+	f.write(a.std.Out, a.std.Width)
+}
+
+// actions returns what a rule asked for in a decision.
+func actions(d *rules.Decision, rule string) []rules.Effect {
+	for _, g := range d.Groups {
+		for _, f := range g.Fired {
+			if f.Rule == rule {
+				return f.Actions
+			}
+		}
+	}
+	return nil
+}
+
+func writeFired(w io.Writer, r *rules.RuleExplanation, asked []rules.Effect) {
+	head := r.Rule
+	if r.Outcome == rules.OutcomeShadow {
+		head += " (shadow: without effects)"
+	}
+	fmt.Fprintln(w, "  "+clean(head, oneLine))
+	writeTerm(w, r.When, 0)
+	for i := range asked {
+		fmt.Fprintln(w, "    -> "+clean(effectLine(&asked[i]), oneLine))
+	}
+}
+
+// writeTerm writes a condition with the truth of its parts. What must all hold is listed without a word.
+func writeTerm(w io.Writer, t *rules.Term, depth int) {
+	if t == nil {
+		return
+	}
+	if t.Op != "and" || depth > 0 {
+		fmt.Fprintf(w, "    %-7s  %s%s\n", t.Truth, strings.Repeat("  ", depth), clean(termText(t), oneLine))
+		depth++
+	}
+	for _, sub := range t.Terms {
+		writeTerm(w, sub, depth)
+	}
+}
+
+func termText(t *rules.Term) string {
+	if t.Op != "atom" {
+		return joined(": ", t.Macro, t.Op)
+	}
+	seen := make([]string, len(t.Seen))
+	for i, s := range t.Seen {
+		if list, ok := s.Value.([]any); ok { // what came as JSON
+			s.Value = stringsOf(list)
+		}
+		seen[i] = s.String()
+	}
+	line := joined(": ", t.Macro, t.Text)
+	if len(seen) > 0 {
+		line += "  (" + strings.Join(seen, ", ") + ")"
+	}
+	return line
+}
+
+func stringsOf(list []any) []string {
+	out := make([]string, len(list))
+	for i, v := range list {
+		out[i] = fmt.Sprint(v)
+	}
+	return out
+}
+
+// effectLine writes an action: case in queue packaging, due in 48h.
+func effectLine(e *rules.Effect) string {
+	parts := []string{string(e.Kind)}
+	add := func(word, value string) {
+		if value != "" {
+			parts = append(parts, word+value)
+		}
+	}
+	add("queue ", e.Queue)
+	add("owner ", e.Owner)
+	add("priority ", string(e.Priority))
+	if e.SLA > 0 {
+		add("due within ", span(e.SLA))
+	}
+	add("severity ", string(e.Severity))
+	add("to ", e.Destination)
+	add("", strings.Join(e.Tags, " "))
+	add("", strconv.Quote(cmp.Or(e.Summary, e.Message)))
+	if parts[len(parts)-1] == `""` {
+		parts = parts[:len(parts)-1]
+	}
+	line := parts[0] + ": " + strings.Join(parts[1:], ", ")
+	if len(parts) == 1 {
+		line = parts[0]
+	}
+	if e.Note != "" {
+		line += " (" + e.Note + ")"
+	}
+	return line
+}
+
+// done tells which effects were acted on, once and for all.
+func (a *app) done(s *session, done []engine.EffectDone) {
+	if len(done) == 0 {
+		return
+	}
+	fmt.Fprintln(a.std.Out, "\nacted on")
+	t := indented(text(""), text(""), text(""), text(""))
+	for _, d := range done {
+		lapsed := ""
+		if d.Lapsed != 0 {
+			lapsed = "no longer asked for since " + instant(d.Lapsed, s.zone)
+		}
+		t.add(instant(d.At, s.zone), d.Kind, d.Rule, lapsed)
+	}
+	t.write(a.std.Out, a.std.Width)
+}

@@ -295,8 +295,25 @@ func TestCostOfASetIsBounded(t *testing.T) {
 	t.Parallel()
 	var b strings.Builder
 	b.WriteString("version: 1\ngroups:\n  - name: g\n    rules:\n")
-	for i := range 120 {
-		fmt.Fprintf(&b, "      - {id: r%d, when: 'any(theme_scores, .name matches \"(a|b|%d){14}\")', do: [{tag: x}]}\n", i, i)
+	for i := range 400 {
+		fmt.Fprintf(&b, "      - {id: r%d, when: 'text matches \"(x%d){120}\"', do: [{tag: x}]}\n", i, i)
+	}
+	if got := problemsOf(t, File{"a.yaml", []byte(b.String())}); len(got) != 1 || got[0].Code != "too_costly" {
+		t.Errorf("%v", got)
+	}
+}
+
+// A macro that repeats much in many rules is refused before the rules take all memory.
+func TestLargeMacrosInManyRules(t *testing.T) {
+	t.Parallel()
+	var b strings.Builder
+	b.WriteString("version: 1\nmacros:\n  m0: score > 3 or sentiment > 0.5\n")
+	for i := range 13 {
+		fmt.Fprintf(&b, "  m%d: m%d and not m%d\n", i+1, i, i)
+	}
+	b.WriteString("groups:\n  - name: g\n    rules:\n")
+	for i := range 200 {
+		fmt.Fprintf(&b, "      - {id: r%d, when: 'm13 or score > %d', do: [{tag: x}]}\n", i, i)
 	}
 	if got := problemsOf(t, File{"a.yaml", []byte(b.String())}); len(got) != 1 || got[0].Code != "too_costly" {
 		t.Errorf("%v", got)

@@ -113,7 +113,7 @@ func (x *expression) length(n ast.Node, args []*term) *term {
 	switch a.kind {
 	case kindString:
 		get := a.str
-		t.cost = costSearch
+		t.cost = a.through(costChange)
 		t.num = func(f *Frame) (float64, bool) {
 			v, ok := get(f)
 			return float64(utf8.RuneCountInString(v)), ok

@@ -228,7 +228,7 @@ func not(t *term, text string) *term {
 		return boolTerm(t.key == "false")
 	}
 	inner := t.truth
-	return (&term{kind: kindBool, op: opNot, kids: []*term{t}, key: keyOf("not", t), text: text,
+	return (&term{kind: kindBool, op: opNot, cost: 1, kids: []*term{t}, key: keyOf("not", t), text: text,
 		truth: func(f *Frame) Truth { return inner(f).Not() }}).from(t)
 }
 
@@ -240,7 +240,7 @@ func signed(sign string, t *term, text string) *term {
 		return numberTerm(-t.number, text)
 	}
 	inner := t.num
-	return (&term{kind: kindNumber, key: keyOf("-", t), text: text, num: func(f *Frame) (float64, bool) {
+	return (&term{kind: kindNumber, cost: 1, key: keyOf("-", t), text: text, num: func(f *Frame) (float64, bool) {
 		v, ok := inner(f)
 		return -v, ok
 	}}).from(t)
@@ -292,7 +292,7 @@ func (x *expression) junction(n *ast.BinaryNode) *term {
 			kids = append(kids, t)
 		}
 	}
-	return (&term{kind: kindBool, op: o, kids: kids, key: keyOf(name, kids...), text: "(... " + name + " ...)", truth: junctionOf(o, kids)}).from(kids...)
+	return (&term{kind: kindBool, op: o, cost: 1, kids: kids, key: keyOf(name, kids...), text: "(... " + name + " ...)", truth: junctionOf(o, kids)}).from(kids...)
 }
 
 func junctionOf(o op, kids []*term) func(*Frame) Truth {

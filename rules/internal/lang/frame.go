@@ -2,6 +2,7 @@ package lang
 
 import (
 	"cmp"
+	"math"
 	"slices"
 
 	"github.com/closedloop/closedloop/sdk/feedback"
@@ -12,12 +13,15 @@ type Program struct {
 	atoms  []func(*Frame) Truth
 	labels []int32 // the atoms that read labels
 	folds  int
-	cost   int
+	cost   int64
 }
 
 // Program returns the program of all conditions compiled so far. The compiler must not be used afterwards.
 func (c *Compiler) Program() *Program {
-	p := &Program{folds: len(c.folds)}
+	p := &Program{folds: len(c.folds), cost: int64(c.nodes)}
+	if c.nodes > maxNodes {
+		p.cost = math.MaxInt64 / 2
+	}
 	for i, a := range c.atoms {
 		p.atoms = append(p.atoms, a.truth)
 		p.cost += a.cost
@@ -28,8 +32,9 @@ func (c *Compiler) Program() *Program {
 	return p
 }
 
-// Cost is the number of steps that evaluating everything once may take, in the unit of MaxCost.
-func (p *Program) Cost() int { return p.cost }
+// Cost is the number of steps that evaluating everything once may take, in the unit of MaxCost. It is beyond all measure
+// for conditions of too many parts, which must not be evaluated.
+func (p *Program) Cost() int64 { return p.cost }
 
 // node is a condition's structure over the program's atoms. The parts of and and or stand in the order of their cost.
 type node struct {
@@ -39,7 +44,10 @@ type node struct {
 }
 
 // node builds the structure of a term and adds its atoms to the program and to the condition, each only once.
-func (c *Compiler) node(t *term, of *Condition) node {
+func (c *Compiler) node(t *term, of *Condition, seen map[int32]bool) node {
+	if c.nodes++; c.nodes > maxNodes {
+		return node{} // the program is refused by its cost
+	}
 	if t.op == opAtom {
 		id, ok := c.atomIDs[t.key]
 		if !ok {
@@ -47,18 +55,19 @@ func (c *Compiler) node(t *term, of *Condition) node {
 			c.atomIDs[t.key] = id
 			c.atoms = append(c.atoms, t)
 		}
-		if !slices.ContainsFunc(of.atoms, func(a atom) bool { return a.id == id }) {
+		if !seen[id] {
+			seen[id] = true
 			of.atoms = append(of.atoms, atom{t, id})
 		}
 		return node{atom: id}
 	}
 	type part struct {
 		node
-		cost int
+		cost int64
 	}
 	var parts []part
 	for _, k := range t.kids {
-		parts = append(parts, part{c.node(k, of), k.cost})
+		parts = append(parts, part{c.node(k, of, seen), k.cost})
 	}
 	if t.op == opAnd || t.op == opOr {
 		slices.SortStableFunc(parts, func(a, b part) int { return cmp.Compare(a.cost, b.cost) })

@@ -29,17 +29,33 @@ import (
 const (
 	MaxSource  = 4 << 10 // bytes
 	MaxNesting = 64      // brackets and signs within each other
-	// MaxCost bounds the steps of one evaluation. A comparison costs 1, a search through a text costSearch, a regular
-	// expression as much as it has instructions; what runs for each theme counts MaxThemes times.
-	MaxCost = 50_000
+	// MaxCost bounds the steps of one evaluation on the longest item, a step being some nanoseconds.
+	MaxCost = int64(200_000_000)
 	// MaxThemes is the number of themes of an item that are looked at. What they leave undecided is unknown.
 	MaxThemes = 256
+	// MaxPath is the length of a theme's path in bytes beyond which it is unknown.
+	MaxPath = 256
 )
 
 const (
-	costSearch = 16
-	maxRegexp  = 1000 // instructions of one regular expression
+	maxRegexp = 1000      // instructions of one regular expression
+	maxNodes  = 1_000_000 // parts of all conditions, with what macros repeat
 )
+
+// The steps of what goes through the longest text, which is 256 KiB. Values and operators take one step.
+const (
+	costSearch      = 4_000
+	costChange      = 50_000
+	costInstruction = 100_000 // of a regular expression
+)
+
+// through returns the steps of going through the term's text, which is short when it is the path of a theme.
+func (t *term) through(steps int64) int64 {
+	if t.local {
+		return steps / 1000
+	}
+	return steps
+}
 
 // Truth is a truth value of three-valued logic. They are ordered so that and is the least and or the greatest.
 type Truth uint8
@@ -80,6 +96,7 @@ type Compiler struct {
 	lists  map[string]*term
 	macros map[string]*macro
 
+	nodes   int // of all conditions
 	atoms   []*term
 	atomIDs map[string]int32
 	folds   map[string]int32
@@ -218,7 +235,7 @@ func (c *Compiler) Condition(source string, report Report) *Condition {
 		return nil
 	}
 	out := &Condition{term: t, key: t.key}
-	out.node = c.node(t, out)
+	out.node = c.node(t, out, map[int32]bool{})
 	return out
 }
 

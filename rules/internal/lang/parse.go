@@ -33,8 +33,8 @@ func (x *expression) compile() *term {
 		return nil
 	}
 	if t.cost > MaxCost {
-		x.problemAt(0, "too_costly", "use fewer or simpler comparisons within any, all, none, one and count, and smaller regular expressions",
-			"found a cost of more than %d steps", MaxCost)
+		x.problemAt(0, "too_costly", "use smaller regular expressions, and fewer of them within any, all, none, one and count",
+			"found a cost of %d steps on the longest item, expected at most %d", t.cost, MaxCost)
 		return nil
 	}
 	return t

@@ -1,6 +1,8 @@
 package lang
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"strconv"
@@ -71,7 +73,7 @@ type term struct {
 	constant bool
 	field    *field // when the term is nothing but a field
 	local    bool   // reads the element of an iteration
-	cost     int
+	cost     int64
 	reads    []*field
 
 	truth  func(*Frame) Truth
@@ -100,10 +102,13 @@ func (t *term) describe() string {
 	return fmt.Sprintf("%s, which is a %s", t.text, t.kind)
 }
 
+// maxTermCost keeps sums of costs from overflowing.
+const maxTermCost = 1 << 40
+
 // from notes in t what its parts read and cost, and returns t.
 func (t *term) from(parts ...*term) *term {
 	for _, p := range parts {
-		t.cost = min(t.cost+p.cost, MaxCost+1)
+		t.cost = min(t.cost+p.cost, maxTermCost)
 		t.local = t.local || p.local
 		for _, f := range p.reads {
 			if !slices.Contains(t.reads, f) {
@@ -164,22 +169,22 @@ func (f *field) term() *term {
 }
 
 func numberTerm(v float64, text string) *term {
-	return &term{kind: kindNumber, constant: true, number: v, key: keyOfNumber(v), text: text,
+	return &term{kind: kindNumber, constant: true, cost: 1, number: v, key: keyOfNumber(v), text: text,
 		num: func(*Frame) (float64, bool) { return v, true }}
 }
 
 func stringTerm(v, text string) *term {
-	return &term{kind: kindString, constant: true, string: v, key: strconv.Quote(v), text: text,
+	return &term{kind: kindString, constant: true, cost: 1, string: v, key: strconv.Quote(v), text: text,
 		str: func(*Frame) (string, bool) { return v, true }}
 }
 
 func boolTerm(v bool) *term {
-	return &term{kind: kindBool, constant: true, key: strconv.FormatBool(v), text: strconv.FormatBool(v),
+	return &term{kind: kindBool, constant: true, cost: 1, key: strconv.FormatBool(v), text: strconv.FormatBool(v),
 		truth: func(*Frame) Truth { return truthOf(v) }}
 }
 
 func timeTerm(v feedback.Time, text string) *term {
-	return &term{kind: kindInstant, constant: true, key: "@" + strconv.FormatInt(int64(v), 10), text: text, number: float64(v),
+	return &term{kind: kindInstant, constant: true, cost: 1, key: "@" + strconv.FormatInt(int64(v), 10), text: text, number: float64(v),
 		time: func(*Frame) (feedback.Time, bool) { return v, true }}
 }
 
@@ -191,7 +196,8 @@ func keyOfStrings(values []string) string {
 	for _, v := range values {
 		b.WriteString(strconv.Quote(v) + " ")
 	}
-	return b.String() + "]"
+	b.WriteByte(']')
+	return bounded(b.String())
 }
 
 func keyOfNumbers(values []float64) string {
@@ -200,7 +206,8 @@ func keyOfNumbers(values []float64) string {
 	for _, v := range values {
 		b.WriteString(keyOfNumber(v) + " ")
 	}
-	return b.String() + "]"
+	b.WriteByte(']')
+	return bounded(b.String())
 }
 
 // keyOf makes the key of an operation on terms.
@@ -210,5 +217,17 @@ func keyOf(operator string, parts ...*term) string {
 	for _, p := range parts {
 		b.WriteString(" " + p.key)
 	}
-	return b.String() + ")"
+	b.WriteByte(')')
+	return bounded(b.String())
+}
+
+// maxKey bounds keys, which would else double with every macro that uses another twice.
+const maxKey = 512
+
+func bounded(key string) string {
+	if len(key) <= maxKey {
+		return key
+	}
+	sum := sha256.Sum256([]byte(key))
+	return "#" + hex.EncodeToString(sum[:])
 }

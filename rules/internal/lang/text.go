@@ -103,7 +103,7 @@ func (x *expression) search(n *ast.BinaryNode) *term {
 	if b.constant && b.string == "" {
 		return x.problem(n.Right, "wrong_value", "", "found an empty text, which every text %s", n.Operator)
 	}
-	t := &term{kind: kindBool, key: keyOf(n.Operator, a, b), text: n.String(), cost: costSearch}
+	t := &term{kind: kindBool, key: keyOf(n.Operator, a, b), text: n.String(), cost: a.through(costSearch)}
 	find := map[string]func(s, part []byte) bool{"contains": bytes.Contains, "startsWith": bytes.HasPrefix, "endsWith": bytes.HasSuffix}[n.Operator]
 	get := x.compiler.foldedText(a)
 	if b.constant {
@@ -185,7 +185,7 @@ func (x *expression) matches(n *ast.BinaryNode) *term {
 	if err != nil {
 		return x.problem(n.Right, "regexp", "the syntax is that of RE2", "this is no regular expression: %s", strings.TrimPrefix(err.Error(), "error parsing regexp: "))
 	}
-	t := &term{kind: kindBool, key: keyOf("matches", a, b), text: n.String(), cost: costSearch + size}
+	t := &term{kind: kindBool, key: keyOf("matches", a, b), text: n.String(), cost: a.through(costSearch) + a.through(costInstruction)*int64(size)}
 	if plan := planOf(syntaxTree); plan == nil || !plan.anyCase {
 		t.truth = matching(re, plan, a.str)
 	} else {

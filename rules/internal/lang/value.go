@@ -95,14 +95,14 @@ func (x *expression) pointer(n *ast.PointerNode, member string) *term {
 	switch {
 	case x.element == kindString && member == "":
 		t.key, t.text = "#", "#"
-		t.str = func(f *Frame) (string, bool) { return string(f.theme.Path), true }
+		t.str = themePath
 		return t
 	case x.element == kindString:
 		return x.problem(n, "unknown_name", "look through theme_scores for .name, .confidence and .sentiment", "an element of themes is a path and has no parts")
 	}
 	switch member {
 	case "name":
-		t.str = func(f *Frame) (string, bool) { return string(f.theme.Path), true }
+		t.str = themePath
 	case "confidence":
 		t.kind, t.num = kindNumber, func(f *Frame) (float64, bool) { return f.theme.Confidence, f.theme.Confidence-f.theme.Confidence == 0 }
 	case "sentiment":
@@ -118,6 +118,11 @@ func (x *expression) pointer(n *ast.PointerNode, member string) *term {
 		return x.problem(n, "unknown_name", suggestMember(member), "a theme has no part %q, expected one of .name, .confidence, .sentiment", member)
 	}
 	return t
+}
+
+func themePath(f *Frame) (string, bool) {
+	p := string(f.theme.Path)
+	return p, len(p) <= MaxPath
 }
 
 // has compiles the test whether a field is given, which is never unknown.
@@ -169,7 +174,7 @@ func (x *expression) within(n ast.Node, args []*term) *term {
 func changed(n ast.Node, name string, a *term) *term {
 	change := map[string]func(string) string{"lower": strings.ToLower, "upper": strings.ToUpper, "trim": strings.TrimSpace}[name]
 	get := a.str
-	t := &term{kind: kindString, key: keyOf(name, a), text: n.String(), cost: costSearch, str: func(f *Frame) (string, bool) {
+	t := &term{kind: kindString, key: keyOf(name, a), text: n.String(), cost: a.through(costChange), str: func(f *Frame) (string, bool) {
 		v, ok := get(f)
 		return change(v), ok
 	}}

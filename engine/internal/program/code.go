@@ -77,6 +77,10 @@ func (l *loader) findNative(ref *source.Node, name string, trust Trust) *code {
 	if !ok {
 		names := slices.Sorted(maps.Keys(l.opts.Native))
 		hint := suggest.DidYouMean(name, names)
+		if len(names) == 0 && l.opts.NoBuild {
+			l.warn(ref, "native", "", "the plugin %s is not checked, the Go program that runs this program brings it along", ref.String())
+			return c
+		}
 		if len(names) == 0 {
 			hint = "the program must be run by the Go program that brings the plugin along"
 		}

@@ -18,7 +18,8 @@ import (
 type Options struct {
 	// CacheDir keeps built plugins. Defaults to closedloop in os.UserCacheDir.
 	CacheDir string
-	// NoBuild leaves Go folders unbuilt, as an offline check wants it. Artifact still builds them.
+	// NoBuild leaves Go folders unbuilt, as an offline check wants it. Artifact still builds them. When no Native is
+	// handed over either, the plugins of an embedding program are unknown, which is worth a warning only.
 	NoBuild bool
 	// Building is told the id of each plugin whose Go folder the toolchain really has to build. Defaults to nothing.
 	Building func(plugin string)

@@ -1,0 +1,27 @@
+package program
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// A program that a Go host runs can be checked, and its state opened, without the host.
+func TestNativePluginsOfNobody(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	text := "version: 1\nname: hosted\ncategorizers:\n  words: {plugin: \"native:words\", settings: {any: thing}}\n"
+	if err := os.WriteFile(filepath.Join(dir, FileName), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p, err := Load(t.Context(), dir, Options{NoBuild: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(p.Warnings) != 1 || p.Warnings[0].Line != 4 || p.Categorizers[0].Kind != KindNative {
+		t.Errorf("warnings %v", p.Warnings)
+	}
+	if _, err := Load(t.Context(), dir, Options{CacheDir: t.TempDir()}); err == nil {
+		t.Error("it can be run without the host")
+	}
+}

@@ -32,6 +32,7 @@ var kindNames = [...]string{
 	"nothing", "truth value", "number", "string", "time", "list of theme paths", "list of themes", "theme", "list of strings", "list of numbers", "range of numbers",
 }
 
+// String returns the type's name in problems.
 func (k kind) String() string { return kindNames[k] }
 
 func kindOf(k feedback.Kind) kind {

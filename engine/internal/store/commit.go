@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"runtime"
+	"time"
 	"unsafe"
 
 	"github.com/dgraph-io/badger/v4"
@@ -11,13 +12,14 @@ import (
 // commitLoop is the one committer: it makes groups durable in their order. While it does so the next group fills.
 func (s *Store) commitLoop() {
 	defer close(s.stopped)
+	var last commitInfo
 	for {
 		select {
 		case g := <-s.sealed:
-			s.finish(g)
+			last = s.finish(g)
 		case <-s.wake:
-			s.gather()
-			s.finish(s.take())
+			s.gather(last)
+			last = s.finish(s.take())
 		case <-s.quit:
 			// Nobody runs an update any more; what is in the open group is the last.
 			s.finish(s.take())
@@ -26,19 +28,28 @@ func (s *Store) commitLoop() {
 	}
 }
 
-// gather lets the callers whom the last commit has woken join the next one.
-func (s *Store) gather() {
-	for last := uint64(0); ; {
-		n := s.joined.Load()
-		if n == last {
-			return
-		}
-		last = n
+// gather waits for the callers whom the last commit has woken, so that they share the next one with those who came
+// meanwhile: for a fraction of what that commit took, and only when there were several.
+func (s *Store) gather(last commitInfo) {
+	if last.updates < crowd {
+		return
+	}
+	for end := time.Now().Add(last.took / 8); s.arrived.Load() < last.awaited && time.Now().Before(end); {
 		runtime.Gosched()
 	}
 }
 
-// take returns the next group to commit: the open one, or one that is full and was sealed meanwhile.
+// crowd is the number of updates in a commit from which it is worth to wait for their callers.
+const crowd = 4
+
+// commitInfo is what the committer remembers of its last commit.
+type commitInfo struct {
+	updates uint64
+	took    time.Duration
+	awaited uint64 // calls of Update, ever, once all its callers have come again
+}
+
+// take returns the next group to commit: the open one, or one that is full and was sealed meanwhile, or nil.
 func (s *Store) take() *group {
 	select {
 	case g := <-s.sealed:
@@ -47,10 +58,11 @@ func (s *Store) take() *group {
 	case s.turn <- struct{}{}:
 		defer func() { <-s.turn }()
 		g := s.open
-		g.prev = nil // it is durable
-		if g.updates > 0 {
-			s.open = newGroup(g)
+		if g.updates == 0 {
+			return nil
 		}
+		g.prev = nil // it is durable
+		s.open = newGroup(g)
 		return g
 	}
 }
@@ -63,10 +75,11 @@ func (s *Store) wakeAgain() {
 }
 
 // finish commits a group and tells its callers. A group that fails takes those that may have read it along.
-func (s *Store) finish(g *group) {
-	if g.updates == 0 {
-		return
+func (s *Store) finish(g *group) commitInfo {
+	if g == nil {
+		return commitInfo{}
 	}
+	start := time.Now()
 	g.err = s.commit(g)
 	s.mu.Lock()
 	s.lastErr = g.err
@@ -79,7 +92,9 @@ func (s *Store) finish(g *group) {
 	if g.err != nil {
 		s.failFollowers(g.err)
 	}
+	info := commitInfo{g.updates, time.Since(start), s.arrived.Load() + g.updates}
 	close(g.done)
+	return info
 }
 
 // failFollowers fails every group that stands on one that failed.
@@ -130,6 +145,7 @@ func (s *Store) commit(g *group) error {
 	s.floor = floor
 	s.mu.Lock()
 	s.durable.Store(at)
+	s.wheel.set(g.due)
 	discard := min(s.oldest(), floor)
 	s.mu.Unlock()
 	s.db.SetDiscardTs(discard)

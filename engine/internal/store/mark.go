@@ -29,17 +29,13 @@ const (
 // openMark opens or creates the mark and returns the commit that it names, 0 for none.
 func openMark(dir string) (*mark, uint64, error) {
 	m := &mark{path: filepath.Join(dir, "mark")}
-	_, statErr := os.Stat(m.path)
 	f, err := os.OpenFile(m.path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, 0, fmt.Errorf("store: high-water mark: %w", err)
 	}
 	m.f = f
-	if errors.Is(statErr, os.ErrNotExist) {
-		// The slots are allocated now, so that writing the mark on a full disk needs no space.
-		if err := errors.Join(m.allocate(), syncDir(dir)); err != nil {
-			return nil, 0, errors.Join(fmt.Errorf("store: high-water mark: %w", err), f.Close())
-		}
+	if err := m.allocate(dir); err != nil {
+		return nil, 0, errors.Join(fmt.Errorf("store: high-water mark: %w", err), f.Close())
 	}
 	at, err := m.read()
 	if err != nil {
@@ -48,11 +44,16 @@ func openMark(dir string) (*mark, uint64, error) {
 	return m, at, nil
 }
 
-func (m *mark) allocate() error {
-	if _, err := m.f.WriteAt(make([]byte, 2*markSlot), 0); err != nil {
+// allocate gives a new file its size, so that writing the mark on a full disk needs no space.
+func (m *mark) allocate(dir string) error {
+	fi, err := m.f.Stat()
+	if err != nil || fi.Size() == 2*markSlot {
 		return err
 	}
-	return m.f.Sync()
+	if _, err := m.f.WriteAt(make([]byte, 2*markSlot-fi.Size()), fi.Size()); err != nil {
+		return err
+	}
+	return errors.Join(m.f.Sync(), syncDir(dir))
 }
 
 func (m *mark) read() (uint64, error) {

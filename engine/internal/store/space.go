@@ -11,8 +11,8 @@ import (
 // kills the process with SIGBUS; the guard refuses to write while there is still room for what Badger does in the
 // background.
 //
-// The ballast is a file that is given up when free space falls below the reserve, so that flushing, compaction and
-// Close have room even when others go on filling the disk. Until it can be written again no update is accepted.
+// The ballast is a file that is given up when others have eaten half of the reserve, so that what Badger still has to
+// flush and compact finds room. Until the ballast can be written again no update is accepted.
 type space struct {
 	dir     string // whose file system is measured
 	reserve int64
@@ -38,7 +38,9 @@ func (s *space) check(need int64) error {
 		if free-need >= s.reserve {
 			return nil
 		}
-		s.drop()
+		if free < s.reserve/2 {
+			s.drop()
+		}
 		return s.full(free, s.reserve+need)
 	}
 	if free-need < s.reserve+s.ballast {
@@ -50,7 +52,7 @@ func (s *space) check(need int64) error {
 	return nil
 }
 
-// checkOpen returns ErrFull unless there is room to open the directory, and finds out whether the ballast is there.
+// checkOpen returns ErrFull unless there is room to open the directory.
 func (s *space) checkOpen() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -82,16 +84,15 @@ func (s *space) openBallast() error {
 	return nil
 }
 
-// release gives up the ballast when less than the reserve is free, and reports how much is free then.
-func (s *space) release() int64 {
+// makeRoom gives up the ballast when less than need is free, and reports whether need is free then.
+func (s *space) makeRoom(need int64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if free, err := s.measure(); err != nil || free >= s.reserve {
-		return s.last
+	if free, err := s.measure(); err == nil && free < need && s.held {
+		s.drop()
 	}
-	s.drop()
-	free, _ := s.measure()
-	return free
+	free, err := s.measure()
+	return err != nil || free >= need
 }
 
 func (s *space) measure() (int64, error) {

@@ -4,9 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
-	"path/filepath"
-	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -50,10 +47,10 @@ func (o Options) withDefaults() Options {
 // Store is an open directory. It is safe for concurrent use.
 type Store struct {
 	dir   string
+	lock  *dirLock
 	db    *badger.DB
 	mark  *mark
 	space *space
-	log   logger
 
 	// turn is held by whoever runs an update's function or takes the open group; the fields below belong to it.
 	turn    chan struct{}
@@ -82,9 +79,10 @@ type Store struct {
 	failed  error // the first I/O error of a commit
 	lastErr error // of the last commit; nil when it succeeded
 	stats   Stats
+	wheel   wheel
 
 	waiting atomic.Int64  // callers of Update
-	joined  atomic.Uint64 // updates that ever joined a group
+	arrived atomic.Uint64 // calls of Update, ever
 }
 
 // Stats is what a store counted since Open.
@@ -97,96 +95,6 @@ type Stats struct {
 	FreeBytes  int64  // free bytes on the disk when last measured
 	LastError  string // of the last commit, "" when it succeeded
 	OldestView uint64 // the oldest commit that an open View sees
-}
-
-// Open opens the directory and creates it when it is not there. Errors: ErrFull, ErrLocked, ErrLost, ErrCorrupt,
-// ErrNewer, or one of the operating system.
-func Open(dir string, o Options) (*Store, error) {
-	o = o.withDefaults()
-	data := filepath.Join(dir, "badger")
-	if err := os.MkdirAll(data, 0o700); err != nil {
-		return nil, fmt.Errorf("store: %w", err)
-	}
-	if err := os.Chmod(data, 0o700); err != nil {
-		return nil, fmt.Errorf("store: %w", err)
-	}
-	s := &Store{
-		dir: dir, log: o.Logger,
-		space: &space{dir: dir, reserve: o.Reserve, ballast: o.Ballast, free: o.Free},
-		turn:  make(chan struct{}, 1), sealed: make(chan *group), wake: make(chan struct{}, 1),
-		quit: make(chan struct{}), stopped: make(chan struct{}),
-		readers: map[uint64]int{}, open: newGroup(nil),
-	}
-	s.idle = sync.NewCond(&s.mu)
-	if err := s.space.checkOpen(); err != nil {
-		return nil, err
-	}
-	db, err := openBadger(data, o)
-	if err != nil {
-		return nil, err
-	}
-	s.db = db
-	if err := s.recover(); err != nil {
-		if s.mark != nil {
-			err = errors.Join(err, s.mark.close())
-		}
-		return nil, errors.Join(err, db.Close())
-	}
-	s.limits = limitsOf(db)
-	go s.commitLoop()
-	return s, nil
-}
-
-// recover checks that what was acknowledged is there, and takes up the ballast.
-func (s *Store) recover() error {
-	m, marked, err := openMark(s.dir)
-	if err != nil {
-		return err
-	}
-	s.mark = m
-	last, floor, err := readHistory(s.db)
-	if err != nil {
-		return err
-	}
-	if marked > last {
-		return errorf(ErrLost, "restore a backup, or delete "+m.path+" to accept the loss",
-			"commits %d to %d", last+1, marked)
-	}
-	s.durable.Store(last)
-	s.floor = floor
-	return s.space.openBallast()
-}
-
-func openBadger(dir string, o Options) (db *badger.DB, err error) {
-	opts, err := o.Profile.badgerOptions(dir)
-	if err != nil {
-		return nil, err
-	}
-	// Badger panics on some damaged files.
-	defer func() {
-		if r := recover(); r != nil {
-			db, err = nil, errorf(ErrCorrupt, corruptHint, "opening %s: %v", dir, r)
-		}
-	}()
-	db, err = badger.OpenManaged(opts.WithLogger(logger(o.Logger)))
-	switch {
-	case err == nil:
-		return db, nil
-	case strings.Contains(err.Error(), "Another process is using this Badger database"):
-		return nil, errorf(ErrLocked, "stop the other engine, or give this one another state directory",
-			"%s is used by %s", filepath.Dir(dir), holder(dir))
-	}
-	return nil, fmt.Errorf("store: opening %s: %w", dir, err)
-}
-
-// holder names the process that Badger's lock file tells of.
-func holder(dir string) string {
-	if b, err := os.ReadFile(filepath.Join(dir, "LOCK")); err == nil {
-		if pid := strings.TrimSpace(string(b)); pid != "" {
-			return "process " + pid
-		}
-	}
-	return "another process"
 }
 
 // Close ends the store: updates that run or wait are finished, open Views are waited for. Closing again does nothing.
@@ -208,11 +116,11 @@ func (s *Store) Close() error {
 	}
 	s.mu.Unlock()
 	// Closing writes what the log holds into a table; without room for it that would be a SIGBUS. The log is durable.
-	if free := s.space.release(); free < 2*s.db.Opts().MemTableSize {
+	if !s.space.makeRoom(2 * s.db.Opts().MemTableSize) {
 		return errors.Join(s.mark.close(), errorf(ErrFull, "the directory stays locked until this process ends; nothing is lost",
 			"no room to close %s cleanly", s.dir))
 	}
-	return errors.Join(s.closeBadger(), s.mark.close())
+	return errors.Join(s.closeBadger(), s.mark.close(), s.lock.unlock())
 }
 
 func (s *Store) closeBadger() (err error) {

@@ -2,6 +2,7 @@ package store
 
 import (
 	"errors"
+	"math"
 
 	"github.com/closedloop/closedloop/sdk/feedback"
 )
@@ -65,15 +66,56 @@ func (s *Store) NextDue() (at feedback.Time, ok bool, err error) {
 
 // timers calls fn with the timers in the order of their instants until it returns false.
 func (s *Store) timers(fn func(Timer) bool) error {
-	return s.View(func(sn *Snapshot) error {
-		return sn.Scan([]byte{KeyTimer}, nil, false, func(key, payload []byte) (bool, error) {
+	var low feedback.Time
+	var scan uint64
+	first := feedback.Time(math.MaxInt64)
+	err := s.view(func() { low, scan = s.wheel.begin() }, func(sn *Snapshot) error {
+		from := NewKey(KeyTimer).Time(low).Bytes()
+		return sn.Scan([]byte{KeyTimer}, from, false, func(key, payload []byte) (bool, error) {
 			r := ReadKey(key)
 			tm := Timer{Due: r.Time(), Kind: r.Str(), Ref: r.Str()}
 			if r.Err() != nil {
 				return false, errorf(ErrCorrupt, corruptHint, "timer %q: %v", key, r.Err())
 			}
+			first = min(first, tm.Due)
 			tm.Payload = append([]byte(nil), payload...)
 			return fn(tm), nil
 		})
 	})
+	if err == nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.wheel.end(scan, first)
+	}
+	return err
+}
+
+// wheel remembers before which instant there is no timer. A scan from the beginning of the keyspace would step over
+// the deletion mark of every timer that ever fired and is not yet compacted away.
+type wheel struct {
+	low   feedback.Time // no timer is due before it
+	added feedback.Time // the earliest timer that was set since the last scan began
+	scans uint64
+}
+
+func newWheel() wheel { return wheel{low: math.MinInt64, added: math.MaxInt64} }
+
+// set notes that timers were committed, the earliest of them due at an instant.
+func (w *wheel) set(earliest feedback.Time) {
+	w.low = min(w.low, earliest)
+	w.added = min(w.added, earliest)
+}
+
+// begin starts a scan of the last commit, from low on.
+func (w *wheel) begin() (low feedback.Time, scan uint64) {
+	w.added = math.MaxInt64
+	w.scans++
+	return w.low, w.scans
+}
+
+// end takes note of the first timer that a scan found, unless another scan has begun since.
+func (w *wheel) end(scan uint64, first feedback.Time) {
+	if scan == w.scans {
+		w.low = min(first, w.added)
+	}
 }

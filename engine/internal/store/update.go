@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"math"
 	"unsafe"
 
 	"github.com/dgraph-io/badger/v4"
+
+	"github.com/closedloop/closedloop/sdk/feedback"
 )
 
 // Update runs fn alone and returns once its writes, and all that it read, are durable. When fn returns an error,
@@ -15,6 +18,7 @@ import (
 //
 // Errors besides fn's: ErrFull, ErrPoisoned, ErrTooLarge, ErrKey, ErrClosed, ErrCorrupt or ctx's.
 func (s *Store) Update(ctx context.Context, fn func(*Tx) error) error {
+	s.arrived.Add(1)
 	s.waiting.Add(1)
 	defer s.waiting.Add(-1)
 	g, err := s.run(ctx, fn)
@@ -66,12 +70,15 @@ type group struct {
 	writes  map[string][]byte // records by key; nil for a deletion. Never changed once the committer has it.
 	size    int64
 	updates uint64
+	due     feedback.Time // the earliest timer that was set
 	prev    *group        // the group before, while it is being committed
 	done    chan struct{} // closed when the commit succeeded or failed
 	err     error         // the outcome, once done is closed
 }
 
-func newGroup(prev *group) *group { return &group{prev: prev, done: make(chan struct{})} }
+func newGroup(prev *group) *group {
+	return &group{prev: prev, due: math.MaxInt64, done: make(chan struct{})}
+}
 
 func (g *group) finished() bool {
 	select {
@@ -88,7 +95,8 @@ type Tx struct {
 	s    *Store
 	own  map[string][]byte
 	size int64
-	err  error // of the first Set or Delete that cannot be
+	due  feedback.Time // the earliest timer that was set
+	err  error         // of the first Set or Delete that cannot be
 
 	open, prev *group
 	base       uint64 // commit that is read below the groups
@@ -103,12 +111,12 @@ func (s *Store) begin() *Tx {
 	if g.prev != nil && g.prev.finished() {
 		g.prev = nil
 	}
-	return &Tx{s: s, own: make(map[string][]byte, s.hint), open: g, prev: g.prev, base: s.durable.Load()}
+	return &Tx{s: s, due: math.MaxInt64, own: make(map[string][]byte, s.hint), open: g, prev: g.prev, base: s.durable.Load()}
 }
 
 func (t *Tx) end() {
 	if t.txn != nil {
-		t.txn.Discard()
+		t.s.discard(t.txn)
 	}
 }
 
@@ -180,6 +188,9 @@ func (t *Tx) put(key, record []byte) {
 	if old, ok := t.own[k]; ok {
 		t.size -= entrySize(len(k), len(old))
 	}
+	if key[0] == KeyTimer && record != nil {
+		t.due = min(t.due, ReadKey(key).Time())
+	}
 	t.own[k] = record
 	t.size += entrySize(len(k), len(record))
 }
@@ -228,8 +239,8 @@ func (s *Store) join(tx *Tx) *group {
 	}
 	g := s.open
 	g.updates++
-	s.joined.Add(1)
 	g.size += tx.size
+	g.due = min(g.due, tx.due)
 	s.hint = len(tx.own)
 	if len(g.writes) == 0 {
 		g.writes = tx.own

@@ -29,18 +29,24 @@ type Snapshot struct {
 
 // View runs fn on the last durable commit. It never waits for an update. A View that stays open keeps old versions
 // on disk, and Close waits for it. Errors besides fn's: ErrClosed.
-func (s *Store) View(fn func(*Snapshot) error) error {
+func (s *Store) View(fn func(*Snapshot) error) error { return s.view(nil, fn) }
+
+// view runs fn on the last durable commit, and atStart, if any, at the moment of choosing it and with mu held.
+func (s *Store) view(atStart func(), fn func(*Snapshot) error) error {
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()
 		return ErrClosed
+	}
+	if atStart != nil {
+		atStart()
 	}
 	at := s.durable.Load()
 	s.readers[at]++
 	s.mu.Unlock()
 	txn := s.db.NewTransactionAt(at, false)
 	defer func() {
-		txn.Discard()
+		s.discard(txn)
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.readers[at]--; s.readers[at] == 0 {
@@ -49,6 +55,13 @@ func (s *Store) View(fn func(*Snapshot) error) error {
 		}
 	}()
 	return fn(&Snapshot{s: s, txn: txn, at: at})
+}
+
+// discard ends a transaction. Badger panics when reading damaged data left an iterator behind.
+func (s *Store) discard(txn *badger.Txn) {
+	var err error
+	defer recovered(&err) // the read has returned its own error
+	txn.Discard()
 }
 
 // oldest returns the oldest commit that an open View sees, else the last one; the caller holds mu.
@@ -68,7 +81,7 @@ func (sn *Snapshot) Get(key []byte) ([]byte, error) { return sn.s.get(sn.txn, ke
 
 // get reads and checks one record.
 func (s *Store) get(txn *badger.Txn, key []byte) (p []byte, err error) {
-	defer s.readFault(key, &err)
+	defer s.readFault(&key, &err)
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true)) // a table that cannot be read is a fault in a memory map
 	item, err := txn.Get(key)
 	if errors.Is(err, badger.ErrKeyNotFound) || errors.Is(err, badger.ErrEmptyKey) {
@@ -90,7 +103,7 @@ func (s *Store) get(txn *badger.Txn, key []byte) (p []byte, err error) {
 // call only.
 func (sn *Snapshot) Scan(prefix, from []byte, reverse bool, fn func(key, payload []byte) (more bool, err error)) (err error) {
 	var key, record []byte
-	defer func() { sn.s.readFault(key, &err) }()
+	defer sn.s.readFault(&key, &err)
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	o := badger.IteratorOptions{Reverse: reverse}
 	if !reverse {
@@ -163,8 +176,8 @@ func call(fn func(key, payload []byte) (bool, error), key, p []byte) (more bool,
 	return fn(key, p)
 }
 
-// readFault turns a panic while reading damaged data into an error.
-func (s *Store) readFault(key []byte, err *error) {
+// readFault, deferred, turns a panic while reading damaged data into an error that names the last key.
+func (s *Store) readFault(key *[]byte, err *error) {
 	r := recover()
 	switch v := r.(type) {
 	case nil:
@@ -176,10 +189,10 @@ func (s *Store) readFault(key []byte, err *error) {
 		*err = perr
 		return
 	}
-	*err = errorf(ErrCorrupt, corruptHint, "reading at %q: %v", key, r)
+	*err = errorf(ErrCorrupt, corruptHint, "reading at %q: %v", *key, r)
 }
 
-// recovered turns a panic of Badger on damaged data into an error.
+// recovered, deferred, turns a panic of Badger on damaged data into an error.
 func recovered(err *error) {
 	if r := recover(); r != nil {
 		*err = errorf(ErrCorrupt, corruptHint, "%v", r)

@@ -1,0 +1,5 @@
+//go:build !linux
+
+package store
+
+func diskParts() map[string]func(dir string) error { return nil }

@@ -1,0 +1,167 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/dgraph-io/badger/v4"
+)
+
+// Open opens the directory and creates it when it is not there. Errors: ErrFull, ErrLocked, ErrLost, ErrCorrupt,
+// ErrNewer, or one of the operating system.
+func Open(dir string, o Options) (*Store, error) {
+	o = o.withDefaults()
+	data := filepath.Join(dir, "badger")
+	if err := os.MkdirAll(data, 0o700); err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	if err := os.Chmod(data, 0o700); err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	lock, err := lockDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	s := newStore(dir, o, lock)
+	if err := s.space.checkOpen(); err != nil {
+		return nil, errors.Join(err, lock.unlock())
+	}
+	if s.db, err = openBadger(data, o); err != nil {
+		return nil, errors.Join(err, lock.unlock())
+	}
+	if err := s.takeUp(); err != nil {
+		if s.mark != nil {
+			err = errors.Join(err, s.mark.close())
+		}
+		return nil, errors.Join(err, s.closeBadger(), lock.unlock())
+	}
+	s.limits = limitsOf(s.db)
+	go s.commitLoop()
+	return s, nil
+}
+
+func newStore(dir string, o Options, lock *dirLock) *Store {
+	s := &Store{
+		dir:   dir,
+		lock:  lock,
+		space: &space{dir: dir, reserve: o.Reserve, ballast: o.Ballast, free: o.Free},
+		turn:  make(chan struct{}, 1), open: newGroup(nil),
+		sealed: make(chan *group), wake: make(chan struct{}, 1),
+		quit: make(chan struct{}), stopped: make(chan struct{}),
+		readers: map[uint64]int{}, wheel: newWheel(),
+	}
+	s.idle = sync.NewCond(&s.mu)
+	return s
+}
+
+// takeUp checks that what was acknowledged is there, and takes up the ballast.
+func (s *Store) takeUp() error {
+	m, marked, err := openMark(s.dir)
+	if err != nil {
+		return err
+	}
+	s.mark = m
+	last, floor, err := readHistory(s.db)
+	if err != nil {
+		return err
+	}
+	if marked > last {
+		return errorf(ErrLost, "restore a backup, or delete "+m.path+" to accept the loss",
+			"commits %d to %d", last+1, marked)
+	}
+	s.durable.Store(last)
+	s.floor = floor
+	return s.space.openBallast()
+}
+
+// openBadger opens the database, whose directory nobody else uses.
+func openBadger(dir string, o Options) (db *badger.DB, err error) {
+	opts, err := o.Profile.badgerOptions(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := removeEmptyLogs(dir); err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	// Badger panics on some damaged files.
+	defer func() {
+		if r := recover(); r != nil {
+			db, err = nil, errorf(ErrCorrupt, corruptHint, "opening %s: %v", dir, r)
+		}
+	}()
+	log := &logger{to: o.Logger}
+	if db, err = badger.OpenManaged(opts.WithLogger(log)); err != nil {
+		return nil, fmt.Errorf("store: opening %s: %w", dir, err)
+	}
+	if ignored := log.ignored(); ignored != "" {
+		return nil, errors.Join(errorf(ErrCorrupt, corruptHint, "%s has a wrong checksum", ignored), db.Close())
+	}
+	return db, nil
+}
+
+// removeEmptyLogs removes the empty logs of a process that was killed while it made them: Badger would not open.
+func removeEmptyLogs(dir string) error {
+	for _, pattern := range []string{"*.mem", "*.vlog"} {
+		names, err := filepath.Glob(filepath.Join(dir, pattern))
+		if err != nil {
+			return err
+		}
+		for _, name := range names {
+			fi, err := os.Stat(name)
+			if err == nil && fi.Size() == 0 {
+				err = os.Remove(name)
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// logger routes what Badger says to a function, and listens itself.
+type logger struct {
+	to func(slog.Level, string)
+
+	mu    sync.Mutex
+	table string
+}
+
+// ignored returns the name of a table that Badger left out, because its index is damaged, and only said so.
+func (l *logger) ignored() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.table
+}
+
+func (l *logger) say(level slog.Level, format string, args []any) {
+	if l.to != nil {
+		l.to(level, "badger: "+strings.TrimSpace(fmt.Sprintf(format, args...)))
+	}
+}
+
+// Errorf implements badger.Logger.
+func (l *logger) Errorf(format string, args ...any) {
+	if name, ok := strings.CutPrefix(fmt.Sprintf(format, args...), "Ignoring table "); ok {
+		l.mu.Lock()
+		l.table = name
+		l.mu.Unlock()
+	}
+	l.say(slog.LevelError, format, args)
+}
+
+// Warningf implements badger.Logger.
+func (l *logger) Warningf(format string, args ...any) { l.say(slog.LevelWarn, format, args) }
+
+// Infof implements badger.Logger. What Badger takes for information is of use in a search for errors only.
+func (l *logger) Infof(format string, args ...any) { l.say(slog.LevelDebug, format, args) }
+
+// Debugf implements badger.Logger.
+func (l *logger) Debugf(string, ...any) {}
+
+var _ badger.Logger = (*logger)(nil)

@@ -1,0 +1,190 @@
+package store
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+)
+
+// disk is a file system of a made-up size.
+type disk struct{ free atomic.Int64 }
+
+func (d *disk) options(reserve, ballast int64) Options {
+	o := small()
+	o.Reserve, o.Ballast = reserve, ballast
+	o.Free = func(string) (int64, error) { return d.free.Load(), nil }
+	return o
+}
+
+func TestFullAtOpen(t *testing.T) {
+	t.Parallel()
+	var d disk
+	d.free.Store(99 << 20)
+	dir := t.TempDir()
+	_, err := Open(dir, d.options(100<<20, -1))
+	var e *Error
+	if !errors.Is(err, ErrFull) || !errors.As(err, &e) || e.Hint == "" {
+		t.Fatal(err)
+	}
+	d.free.Store(100 << 20)
+	reopen(t, dir, d.options(100<<20, -1))
+	if _, err := Open(t.TempDir(), Options{Reserve: 1 << 60}); !errors.Is(err, ErrFull) {
+		t.Error("the real disk:", err)
+	}
+}
+
+func TestFullAtCommit(t *testing.T) {
+	t.Parallel()
+	const mb = 1 << 20
+	var d disk
+	d.free.Store(1000 * mb)
+	dir := t.TempDir()
+	s := reopen(t, dir, d.options(100*mb, 10*mb))
+	ballast := filepath.Join(dir, "ballast")
+	held := func() bool {
+		fi, err := os.Stat(ballast)
+		return err == nil && fi.Size() == 10*mb
+	}
+	n := 0
+	set := func() error {
+		n++
+		return s.Update(t.Context(), func(tx *Tx) error { tx.Set(key("n", n), nil); return nil })
+	}
+	steps := []struct {
+		free int64
+		want error
+		held bool
+	}{
+		{1000, nil, true},
+		{99, ErrFull, true}, // its reserve is there for what Badger still does
+		{101, nil, true},
+		{49, ErrFull, false}, // others eat the reserve
+		{101, ErrFull, false},
+		{109, ErrFull, false},
+		{111, nil, true},
+	}
+	for i, step := range steps {
+		d.free.Store(step.free * mb)
+		err := set()
+		if !errors.Is(err, step.want) || (err == nil) != (step.want == nil) || held() != step.held {
+			t.Errorf("step %d, %d MiB free: %v, ballast %v; want %v, %v", i, step.free, err, held(), step.want, step.held)
+		}
+		if there := read(t, s, key("n", n)) != "" || err == nil; there != (step.want == nil) {
+			t.Errorf("step %d: record there %v", i, there)
+		}
+		if st := s.Stats(); (st.LastError == "") != (step.want == nil) || st.FreeBytes != step.free*mb {
+			t.Errorf("step %d: %+v", i, st)
+		}
+		if err := s.Healthy(); !errors.Is(err, step.want) {
+			t.Errorf("step %d: healthy %v", i, err)
+		}
+	}
+}
+
+// An update that read what could not be committed fails with it.
+func TestFullTakesFollowersAlong(t *testing.T) {
+	t.Parallel()
+	var d disk
+	d.free.Store(1000)
+	entered, hold := make(chan struct{}), make(chan struct{})
+	o := d.options(100, -1)
+	measure := o.Free
+	var holding atomic.Bool
+	o.Free = func(dir string) (int64, error) {
+		if holding.CompareAndSwap(true, false) {
+			close(entered)
+			<-hold
+		}
+		return measure(dir)
+	}
+	s := reopen(t, t.TempDir(), o)
+	must(t, s, func(tx *Tx) { tx.Set(key("a"), []byte("1")) })
+	holding.Store(true)
+	d.free.Store(1)
+	first, err := s.run(t.Context(), func(tx *Tx) error { tx.Set(key("a"), []byte("2")); return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-entered // the committer is about to find the disk full
+	reads := func(want string) func(tx *Tx) error {
+		return func(tx *Tx) error {
+			if v, err := tx.Get(key("a")); string(v) != want {
+				t.Errorf("a is %q, %v; want %q", v, err, want)
+			}
+			return nil
+		}
+	}
+	onlyReads, err := s.run(t.Context(), reads("2"))
+	if err != nil || onlyReads != first {
+		t.Fatal("an update that read the first one does not wait for it", err)
+	}
+	refuse := errors.New("refused")
+	refused, err := s.run(t.Context(), func(tx *Tx) error { _, _ = tx.Get(key("a")); return refuse })
+	if !errors.Is(err, refuse) || refused != first {
+		t.Error(err)
+	}
+	second, err := s.run(t.Context(), func(tx *Tx) error { tx.Set(key("b"), []byte("2")); return reads("2")(tx) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	close(hold)
+	for i, g := range []*group{first, second} {
+		if <-g.done; !errors.Is(g.err, ErrFull) {
+			t.Errorf("group %d: %v", i, g.err)
+		}
+	}
+	d.free.Store(1 << 40)
+	if err := s.Update(t.Context(), reads("1")); err != nil {
+		t.Error(err)
+	}
+	if v := read(t, s, key("b")); v != "" {
+		t.Errorf("b is %q", v)
+	}
+}
+
+// Without room to write the last table, Close leaves the log as it is.
+func TestCloseOnFullDisk(t *testing.T) {
+	t.Parallel()
+	var d disk
+	d.free.Store(1000 << 20)
+	dir := t.TempDir()
+	s, err := Open(dir, d.options(100<<20, 1<<20))
+	if err != nil {
+		t.Fatal(err)
+	}
+	must(t, s, func(tx *Tx) { tx.Set(key("a"), []byte("1")) })
+	copied := filepath.Join(t.TempDir(), "copy")
+	d.free.Store(1 << 20)
+	if err := s.Close(); !errors.Is(err, ErrFull) {
+		t.Error(err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "ballast")); err == nil {
+		t.Error("the ballast is still there")
+	}
+	if err := os.CopyFS(copied, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	if v := read(t, reopen(t, copied, small()), key("a")); v != "1" {
+		t.Errorf("a is %q", v)
+	}
+	if err := errors.Join(s.closeBadger(), s.lock.unlock()); err != nil { // ends Badger's goroutines
+		t.Error(err)
+	}
+}
+
+func TestWriteBlocks(t *testing.T) {
+	t.Parallel()
+	f, err := os.Create(filepath.Join(t.TempDir(), "f"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := writeBlocks(f, 2<<20+5); err != nil {
+		t.Fatal(err)
+	}
+	if fi, err := f.Stat(); err != nil || fi.Size() != 2<<20+5 {
+		t.Error(fi.Size(), err)
+	}
+}

@@ -60,12 +60,13 @@ const cacheVariable = "CLOSEDLOOP_CACHE"
 
 // app is one command line being run.
 type app struct {
-	std IO
-	// signals carries the requests to end; ending is closed after the first.
-	signals <-chan os.Signal
-	json    bool
-	dir     string // the program's folder
-	state   string // the state directory, when it is not the program's own
+	std     IO
+	signals <-chan os.Signal // requests to end
+	// patience is how long to wait for something that holds the state and answers no questions.
+	patience time.Duration
+	json     bool
+	dir      string // the program's folder
+	state    string // the state directory, when it is not the program's own
 }
 
 // Main runs the command line and returns its exit code.
@@ -76,7 +77,7 @@ func Main(args []string, std IO) int {
 	if std.Now == nil {
 		std.Now = time.Now
 	}
-	a := &app{std: std, signals: std.Signals}
+	a := &app{std: std, signals: std.Signals, patience: patience}
 	if a.signals == nil {
 		ch := make(chan os.Signal, 2)
 		signal.Notify(ch, os.Interrupt, syscall.SIGTERM)

@@ -28,13 +28,6 @@ func smallDisk(t *testing.T, size string) string {
 	return dir
 }
 
-// call runs a command line and returns its output and exit code.
-func call(args ...string) (out, errs string, code int) {
-	var o, e strings.Builder
-	code = Main(args, IO{In: strings.NewReader(""), Out: &o, Err: &e, Signals: make(chan os.Signal)})
-	return o.String(), e.String(), code
-}
-
 // It does not run beside tests that start processes: until a new process has become another program, it holds copies
 // of what is open here, and what is removed takes space.
 func TestFullDisk(t *testing.T) {

@@ -48,13 +48,17 @@ func (a *app) open(ctx context.Context) (*session, error) {
 	if s.dir, err = a.stateDir(p); err != nil {
 		return nil, err
 	}
-	client, state, err := eitherWay(ctx, s.dir, func() (*engine.State, error) {
+	client, state, err := eitherWay(ctx, s.dir, a.patience, func() (*engine.State, error) {
 		return engine.OpenState(ctx, a.dir, s.dir)
 	})
 	switch {
 	case errors.Is(err, engine.ErrNotFound):
 		return nil, &failure{
 			code: exitInput, message: "the program has no state in " + s.dir + ": it has not run yet", hint: "run it with closedloop run",
+		}
+	case errors.Is(err, engine.ErrLocked):
+		return nil, &failure{
+			code: exitEnvironment, message: err.Error(), hint: "a command such as closedloop run --once is at work on it: try again when it has ended",
 		}
 	case err != nil:
 		return nil, err
@@ -68,7 +72,7 @@ func (a *app) open(ctx context.Context) (*session, error) {
 
 // eitherWay asks for the running engine, and opens the state directory when there is none. While something that
 // answers no questions holds the directory, such as another command, it waits.
-func eitherWay[T any](ctx context.Context, dir string, open func() (T, error)) (*engine.Client, T, error) {
+func eitherWay[T any](ctx context.Context, dir string, patience time.Duration, open func() (T, error)) (*engine.Client, T, error) {
 	var none T
 	deadline := time.Now().Add(patience)
 	for {

@@ -81,6 +81,13 @@ func running(t *testing.T, dir string) (cmd *exec.Cmd, rest *bytes.Buffer) {
 	return nil, nil
 }
 
+// call runs a command line and returns its output and exit code.
+func call(args ...string) (out, errs string, code int) {
+	var o, e strings.Builder
+	code = Main(args, IO{In: strings.NewReader(""), Out: &o, Err: &e, Signals: make(chan os.Signal)})
+	return o.String(), e.String(), code
+}
+
 func TestProcessEndsGracefully(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS == "windows" {

@@ -72,7 +72,7 @@ func (a *app) replay(ctx context.Context, ids []string, kinds []feedback.DeadLet
 	if err != nil {
 		return err
 	}
-	client, eng, err := eitherWay(ctx, dir, func() (*engine.Engine, error) {
+	client, eng, err := eitherWay(ctx, dir, a.patience, func() (*engine.Engine, error) {
 		return a.openEngine(ctx, &progress{w: a.std.Err, on: a.std.TTY}, zerolog.Nop(), engine.Small)
 	})
 	if err != nil {

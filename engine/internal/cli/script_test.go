@@ -56,7 +56,9 @@ func TestMain(m *testing.M) {
 //	guest FILE KIND       writes one of guests(), for the contract $CONTRACT
 //	module FILE KIND      the same, without a manifest
 //	bytes FILE HEX        writes bytes
+//	big FILE              appends a line of 100 MB and one row
 //	copy FILE FILE, remove FILE, append FILE TEXT, folder NAME
+//	clock DURATION        sets the clock so much after noon, where it stands
 //	env NAME VALUE        gives $NAME a value
 //	terminal COLUMNS      shows progress and cuts what is too wide; 0 is no terminal
 //
@@ -94,6 +96,7 @@ type script struct {
 	vars    map[string]string
 	beside  bool // the command engine starts one
 	width   int
+	later   time.Duration // than noon
 
 	out, err string
 	code     int
@@ -242,13 +245,18 @@ func (s *script) do(name string, args []string, not bool) error {
 			return s.start([]string{"run", args[0]})
 		}
 	case "terminal":
-		var err error
-		s.width, err = strconv.Atoi(args[0])
-		return err
+		return set(&s.width, strconv.Atoi, args[0])
+	case "clock":
+		return set(&s.later, time.ParseDuration, args[0])
 	default:
 		return s.doFiles(name, args)
 	}
 	return nil
+}
+
+func set[T any](p *T, parse func(string) (T, error), text string) (err error) {
+	*p, err = parse(text)
+	return err
 }
 
 func (s *script) doFiles(name string, args []string) error {
@@ -263,6 +271,8 @@ func (s *script) doFiles(name string, args []string) error {
 			return err
 		}
 		s.write(args[0], data)
+	case "big":
+		return appendBig(s.path(args[0]))
 	case "folder":
 		return os.MkdirAll(s.path(args[0]), 0o755)
 	case "remove":
@@ -287,14 +297,32 @@ func (s *script) doFiles(name string, args []string) error {
 	return nil
 }
 
-// noon is when scripts run.
+// appendBig appends a row of 100 MB and an ordinary one to a CSV file.
+func appendBig(path string) error {
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	chunk := bytes.Repeat([]byte("much too long "), 1<<16)
+	_, err = f.WriteString("R-8,2,")
+	for written := 0; written < 100<<20 && err == nil; written += len(chunk) {
+		_, err = f.Write(chunk)
+	}
+	if err == nil {
+		_, err = f.WriteString("\nR-9,9,fine\n")
+	}
+	return errors.Join(err, f.Close())
+}
+
+// noon is when scripts begin.
 var noon = time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
 
 // io connects a command line to the script.
 func (s *script) io(out, err io.Writer, signals chan os.Signal) IO {
+	now := noon.Add(s.later)
 	return IO{
 		In: strings.NewReader(""), Out: out, Err: err, TTY: s.width > 0, Width: s.width, Signals: signals,
-		Now: func() time.Time { return noon },
+		Now: func() time.Time { return now },
 	}
 }
 

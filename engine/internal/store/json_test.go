@@ -34,7 +34,7 @@ type person struct {
 	Value   feedback.Value     `json:"value,omitzero"`
 	Hidden  string             `json:"-"`
 	Self    *person            `json:"self,omitempty"`
-	private int
+	private int                //nolint:unused // stands for a field that is not exported
 }
 
 func TestUnknownMembersSurvive(t *testing.T) {

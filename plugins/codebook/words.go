@@ -5,7 +5,6 @@ import "math/bits"
 // marks says where the words of a text are: one bit for each byte. Reading the text makes them on the way, so that
 // questions about words cost a few operations on bits and no second look at the text.
 type marks struct {
-	size       int
 	separators []uint64 // bytes between words, and all from size on
 	breaks     []uint64 // words that begin without a separator before them; nil when there are none
 	broken     []uint64 // the memory of breaks
@@ -13,7 +12,7 @@ type marks struct {
 
 // reset empties the marks for a text of size bytes.
 func (m *marks) reset(size int) {
-	m.size, m.breaks = size, nil
+	m.breaks = nil
 	m.separators = zeroed(m.separators, size/64+2)
 	last := size / 64
 	m.separators[last] = ^uint64(0) << (size % 64)

@@ -52,7 +52,7 @@ func TestMain(m *testing.M) {
 //	set NAME RE           gives $NAME the first group of what its standard output matches
 //	start ARGS ...        runs a command line in the background until it listens
 //	stop                  interrupts it; exit, stdout and stderr are about it then
-//	engine PROGRAM        start run PROGRAM, when the script is run beside a running engine, else nothing
+//	engine ARGS ...       start run ARGS, when the script is run beside a running engine, else nothing
 //	guest FILE KIND       writes one of guests(), for the contract $CONTRACT
 //	module FILE KIND      the same, without a manifest
 //	bytes FILE HEX        writes bytes
@@ -242,7 +242,7 @@ func (s *script) do(name string, args []string, not bool) error {
 		return s.stop()
 	case "engine":
 		if s.beside {
-			return s.start([]string{"run", args[0]})
+			return s.start(append([]string{"run"}, args...))
 		}
 	case "terminal":
 		return set(&s.width, strconv.Atoi, args[0])

@@ -92,6 +92,8 @@ type Limits struct {
 	Memory int64
 	// Deadline is the longest time a call may take, its HTTP requests included. Defaults to 10 s.
 	Deadline time.Duration
+	// Start is the longest time an instance may take to be made and configured. Defaults to 30 s.
+	Start time.Duration
 	// Fuel is how many instructions a call may run, counted in the way of package meter. Unlike Deadline it stops a
 	// call at the same point on every machine. It binds the sandbox only. Defaults to no bound.
 	Fuel int64
@@ -109,6 +111,7 @@ type Limits struct {
 func (l Limits) WithDefaults() Limits {
 	set(&l.Memory, 64<<20)
 	set(&l.Deadline, 10*time.Second)
+	set(&l.Start, 30*time.Second)
 	set(&l.Instances, runtime.GOMAXPROCS(0))
 	set(&l.Output, 16<<20)
 	set(&l.Module, 64<<20)

@@ -238,17 +238,18 @@ func (p *Plugin) call(ctx context.Context, name string, from *pool.Pool[*instanc
 		}
 		return p.fail(name, code, err)
 	}
-	limited, cancel := context.WithTimeout(ctx, p.limits.Deadline)
-	defer cancel()
-	defer context.AfterFunc(p.stopped, cancel)()
 	if !ok {
-		if in, err = p.make(limited, at); err != nil {
+		if in, err = p.make(ctx, at); err != nil {
 			from.Drop()
 			return p.classify(ctx, "configure", err)
 		}
 	}
+	limited, cancel := context.WithTimeout(ctx, p.limits.Deadline)
+	defer cancel()
+	defer context.AfterFunc(p.stopped, cancel)()
 	in.session.Begin(at)
-	if err = guard(func() error { return do(limited, in) }); err == nil {
+	err = timed(limited, guard(func() error { return do(limited, in) }))
+	if err == nil {
 		from.Put(in)
 		return nil
 	}
@@ -264,6 +265,9 @@ func (p *Plugin) call(ctx context.Context, name string, from *pool.Pool[*instanc
 
 // make makes an instance.
 func (p *Plugin) make(ctx context.Context, at feedback.Time) (*instance, error) {
+	ctx, cancel := context.WithTimeout(ctx, p.limits.Start)
+	defer cancel()
+	defer context.AfterFunc(p.stopped, cancel)()
 	in := &instance{session: p.set.Session()}
 	in.session.Begin(at)
 	err := guard(func() (err error) {
@@ -274,10 +278,20 @@ func (p *Plugin) make(ctx context.Context, at feedback.Time) (*instance, error) 
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return nil, timed(ctx, err)
 	}
 	p.counter.Made()
 	return in, nil
+}
+
+var errDeadline = errors.New("the call took too long")
+
+// timed returns errDeadline for an error that came because ctx ran out of time.
+func timed(ctx context.Context, err error) error {
+	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) && errors.Is(err, context.DeadlineExceeded) {
+		return errDeadline
+	}
+	return err
 }
 
 // panicked is a panic of the plugin.
@@ -309,8 +323,8 @@ func (p *Plugin) classify(ctx context.Context, name string, err error) *host.Err
 		e.Code, e.Cause = host.CodeCanceled, context.Cause(ctx)
 	case p.stopped.Err() != nil:
 		e.Code, e.Cause = host.CodeUnavailable, pool.ErrClosed
-	case errors.Is(err, context.DeadlineExceeded):
-		e.Code, e.Cause = host.CodeDeadline, fmt.Errorf("the call took longer than %v", p.limits.Deadline)
+	case errors.Is(err, errDeadline):
+		e.Code, e.Cause = host.CodeDeadline, errDeadline
 	case errors.As(err, &failure):
 		e.Code, e.Cause = host.CodeRefused, failure
 	}

@@ -7,13 +7,17 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strings"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/go-plugin"
+	"github.com/hashicorp/go-plugin/runner"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/closedloop/closedloop/engine/internal/host"
 	"github.com/closedloop/closedloop/engine/internal/host/grants"
 	"github.com/closedloop/closedloop/sdk/rpc"
 )
@@ -21,13 +25,18 @@ import (
 // errSpawn says that a process did not come up.
 var errSpawn = errors.New("the process did not come up")
 
+// grace is how long a process may take to end by itself.
+const grace = 2 * time.Second
+
 // process is a running plugin.
 type process struct {
 	client  *plugin.Client
+	child   *child // nil when it could not be prepared
 	rpc     *rpc.Client
 	session *grants.Session
-	stderr  *tail
-	dir     string // of its sockets
+	output  *host.Tail // what it wrote through go-plugin
+	crash   *host.Tail // what its runtime wrote, such as the trace of a panic
+	dir     string     // of its sockets
 	once    sync.Once
 }
 
@@ -37,41 +46,69 @@ func (p *Plugin) spawn() (*process, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errSpawn, err)
 	}
-	proc := &process{session: p.set.Session(), stderr: &tail{}, dir: dir}
-	cmd := exec.Command(p.path)
-	cmd.Env = []string{"TMPDIR=" + dir, "TMP=" + dir}
-	restrict(cmd)
-	cfg := rpc.ClientConfig(cmd, proc.session)
-	cfg.SecureConfig = &plugin.SecureConfig{Checksum: p.sum, Hash: sha256.New()}
+	proc := &process{session: p.set.Session(), output: new(host.Tail), crash: new(host.Tail), dir: dir}
+	cfg := rpc.ClientConfig(nil, proc.session)
+	cfg.Cmd = nil
+	cfg.RunnerFunc = func(_ hclog.Logger, cmd *exec.Cmd, _ string) (runner.Runner, error) {
+		// The check comes before each start; with a runner of its own, go-plugin leaves it to that.
+		secure := plugin.SecureConfig{Checksum: p.sum, Hash: sha256.New()}
+		if ok, err := secure.Check(p.path); err != nil || !ok {
+			return nil, errors.Join(err, errors.New("the file is not the one that was loaded"))
+		}
+		proc.child = newChild(p.path, append(cmd.Env, "TMPDIR="+dir, "TMP="+dir))
+		return proc.child, nil
+	}
 	cfg.Logger = hclog.NewNullLogger()
-	cfg.Stderr = proc.stderr
-	cfg.SyncStdout, cfg.SyncStderr = proc.stderr, proc.stderr
-	cfg.StartTimeout = startLimit
+	cfg.Stderr, cfg.SyncStdout, cfg.SyncStderr = proc.crash, proc.output, proc.output
+	cfg.StartTimeout = p.limits.Start
 	cfg.UnixSocketConfig = &plugin.UnixSocketConfig{TempDir: dir}
 	proc.client = plugin.NewClient(cfg)
 	p.mu.Lock()
 	p.current = proc
 	p.mu.Unlock()
 	if proc.rpc, err = rpc.Dial(proc.client); err != nil {
-		err = fmt.Errorf("%w: %w%s", errSpawn, err, proc.stderr.suffix())
-		p.end(proc)
-		return nil, err
+		p.kill(proc)
+		return nil, proc.unborn(err)
 	}
 	return proc, nil
 }
 
-// end kills a process and removes what it leaves. It may be called again.
+// unborn says why a process did not come up.
+func (proc *process) unborn(err error) error {
+	wrote := ""
+	if s := proc.crash.String(); s != "" {
+		wrote = "; it wrote: " + s
+	}
+	if proc.child != nil && proc.child.state != nil && strings.Contains(err.Error(), "Unrecognized remote plugin message") {
+		return fmt.Errorf("%w: it is no Closedloop plugin: it ended with %s%s", errSpawn, proc.child.state, wrote)
+	}
+	return fmt.Errorf("%w: %w%s", errSpawn, err, wrote)
+}
+
+// kill ends a process at once: one that failed may be unable to end by itself, or to answer that it will.
+func (p *Plugin) kill(proc *process) {
+	if proc.child != nil {
+		_ = proc.child.Kill(context.Background()) // it never fails
+	}
+	p.end(proc)
+}
+
+// end lets a process end, kills it when it does not, and removes what it leaves. It may be called again.
 func (p *Plugin) end(proc *process) {
 	proc.once.Do(func() {
+		if proc.child != nil {
+			late := time.AfterFunc(grace, func() { _ = proc.child.Kill(context.Background()) })
+			defer late.Stop()
+		}
+		proc.client.Kill()
+		if proc.rpc != nil {
+			proc.rpc.Wait()
+		}
 		p.mu.Lock()
 		if p.current == proc {
 			p.current = nil
 		}
 		p.mu.Unlock()
-		proc.client.Kill()
-		if proc.rpc != nil {
-			proc.rpc.Wait()
-		}
 		_ = os.RemoveAll(proc.dir) // a socket that is left over harms nobody
 	})
 }
@@ -85,43 +122,4 @@ func isTooLarge(err error) bool { return status.Code(err) == codes.ResourceExhau
 func isTransport(err error) bool {
 	s, ok := status.FromError(err)
 	return ok && s.Code() != codes.OK
-}
-
-// tail keeps the end of what is written to it. It is safe for concurrent use.
-type tail struct {
-	mu sync.Mutex
-	b  []byte
-}
-
-// tailBytes is how much a tail keeps.
-const tailBytes = 8 << 10
-
-func (t *tail) Write(b []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.b = append(t.b, b[max(0, len(b)-tailBytes):]...)
-	if over := len(t.b) - tailBytes; over > 0 {
-		t.b = append(t.b[:0], t.b[over:]...)
-	}
-	return len(b), nil
-}
-
-func (t *tail) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return string(t.b)
-}
-
-func (t *tail) reset() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.b = t.b[:0]
-}
-
-// suffix returns what was written as the end of a message.
-func (t *tail) suffix() string {
-	if s := t.String(); s != "" {
-		return "; it wrote: " + s
-	}
-	return ""
 }

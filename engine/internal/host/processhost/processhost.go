@@ -3,9 +3,10 @@
 // A process is not sandboxed: it has the rights of the engine, and the program has to say that it trusts it. It is kept
 // apart all the same: it gets none of the engine's environment, both ends authenticate each other, messages are
 // bounded, its standard error is kept for errors, and its code is checked against the program's pin before it runs.
-// One call runs at a time. A call that does not end in time, a crash or a malformed answer costs the process; the next
-// call starts a new one, after a wait that doubles while it keeps failing. On Linux the process ends with the engine,
-// however that ends; its socket lies in a folder that is removed.
+// One call runs at a time. A call that does not end in time, a crash or a malformed answer costs the process, and what
+// it has started itself; the next call starts a new one, after a pause that doubles with every failure in a row. It
+// waits for a short pause and fails with host.CodeUnavailable in a long one. On Linux the process ends with the engine,
+// however that ends; its socket lies in a folder that is removed. The engine's standard input stays the engine's.
 //
 //	p, err := processhost.Start(ctx, "plugins/ocr", pin, spec)
 //	defer p.Close(ctx)
@@ -31,14 +32,6 @@ import (
 	"github.com/closedloop/closedloop/sdk/wire"
 )
 
-const (
-	// firstWait and longestWait bound the wait before a process that failed is started again.
-	firstWait   = 100 * time.Millisecond
-	longestWait = 30 * time.Second
-	// startLimit bounds how long a process may take to come up.
-	startLimit = 30 * time.Second
-)
-
 // Plugin is a plugin in a process of its own.
 type Plugin struct {
 	spec    host.Spec
@@ -49,11 +42,10 @@ type Plugin struct {
 	set     *grants.Set
 	lane    *pool.Pool[*process] // one process, one call at a time
 	counter host.Counter
+	pause   pause
 
 	mu      sync.Mutex
-	wait    time.Duration // before the next start; 0 when the last process answered
-	notYet  time.Time     // no start before
-	current *process      // runs now, if any
+	current *process // runs now, if any
 	batches []*batch
 }
 
@@ -183,30 +175,60 @@ func (p *Plugin) call(ctx context.Context, name string, at feedback.Time, frame 
 			return err
 		}
 	}
+	if ok && proc.child.gone(0) { // it died between two calls
+		p.discard(proc)
+		if proc, err = p.start(ctx, at); err != nil {
+			p.lane.Drop()
+			return err
+		}
+	}
 	if frame != nil {
-		err = p.ask(ctx, proc, at, frame, read)
+		err = p.ask(ctx, proc, p.limits.Deadline, at, frame, read)
 	}
 	if err == nil {
+		if frame != nil {
+			p.pause.reset()
+		}
 		p.lane.Put(proc)
 		return nil
 	}
-	e := p.explain(ctx, name, err)
-	if e.Code == host.CodeRefused {
+	if failure := (*sdk.Failure)(nil); errors.As(err, &failure) {
+		p.pause.reset()
 		p.lane.Put(proc)
-		return e
+		return p.fail(name, host.CodeRefused, failure)
 	}
+	canceled := ctx.Err() != nil
+	died := isTransport(err) && !canceled && !isDeadline(err) && proc.child.gone(grace)
 	p.discard(proc)
+	e := p.explain(ctx, name, p.limits.Deadline, err)
+	proc.lastWords(e, died)
+	if !canceled {
+		p.pause.longer(time.Now(), e)
+	}
 	p.lane.Drop()
-	e.Stderr = proc.stderr.String() // all of it: the process has ended
 	return e
 }
 
-// ask makes one call within the deadline.
-func (p *Plugin) ask(ctx context.Context, proc *process, at feedback.Time, frame []byte, read func([]byte) error) error {
-	limited, cancel := context.WithTimeout(ctx, p.limits.Deadline)
+// lastWords adds what a process that has ended wrote, and how it ended when that was its own doing.
+func (proc *process) lastWords(e *host.Error, died bool) {
+	e.Stderr = proc.output.String() + proc.crash.String()
+	switch line := proc.crash.Panic(); {
+	case e.Code != host.CodeTrap:
+	case line != "":
+		e.Cause = errors.New(line)
+	case died && proc.child.state.Exited():
+		e.Code, e.Cause = host.CodeExit, fmt.Errorf("the plugin exited with code %d", proc.child.state.ExitCode())
+	case died:
+		e.Cause = fmt.Errorf("the process died: %s", proc.child.state)
+	}
+}
+
+// ask makes one call within the limit.
+func (p *Plugin) ask(ctx context.Context, proc *process, limit time.Duration, at feedback.Time, frame []byte, read func([]byte) error) error {
+	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	proc.session.Begin(at)
-	proc.stderr.reset()
+	proc.output.Reset()
 	answer, err := proc.rpc.Call(limited, frame)
 	if err != nil {
 		return err
@@ -214,41 +236,34 @@ func (p *Plugin) ask(ctx context.Context, proc *process, at feedback.Time, frame
 	if len(answer) > p.limits.Output {
 		return fmt.Errorf("the answer has %d bytes, expected at most %d", len(answer), p.limits.Output)
 	}
-	if err := read(answer); err != nil {
-		return err
-	}
-	p.mu.Lock()
-	p.wait = 0
-	p.mu.Unlock()
-	return nil
+	return read(answer)
 }
 
-// start starts and configures a process, unless the one before failed just now.
+// start starts and configures a process, after the pause that is due.
 func (p *Plugin) start(ctx context.Context, at feedback.Time) (*process, error) {
-	p.mu.Lock()
-	left := time.Until(p.notYet)
-	p.mu.Unlock()
-	if left > 0 {
-		return nil, p.fail("configure", host.CodeUnavailable,
-			fmt.Errorf("the process failed and is started again in %v", left.Round(time.Millisecond)))
+	if err := p.pause.wait(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil, p.fail("configure", host.CodeCanceled, err)
+		}
+		return nil, p.fail("configure", host.CodeUnavailable, err)
 	}
 	proc, err := p.spawn()
 	if err == nil {
-		err = p.ask(ctx, proc, at, p.configuration(at), wire.ReadOK)
+		err = p.ask(ctx, proc, p.limits.Start, at, p.configuration(at), wire.ReadOK)
 	}
-	if err != nil {
-		e := p.explain(ctx, "configure", err)
-		if e.Code != host.CodeCanceled {
-			p.hold()
-		}
-		if proc != nil {
-			p.end(proc)
-			e.Stderr = proc.stderr.String()
-		}
-		return nil, e
+	if err == nil {
+		p.counter.Made()
+		return proc, nil
 	}
-	p.counter.Made()
-	return proc, nil
+	e := p.explain(ctx, "configure", p.limits.Start, err)
+	if proc != nil {
+		p.kill(proc)
+		proc.lastWords(e, false)
+	}
+	if e.Code != host.CodeCanceled {
+		p.pause.longer(time.Now(), e)
+	}
+	return nil, e
 }
 
 func (p *Plugin) configuration(at feedback.Time) []byte {
@@ -258,30 +273,14 @@ func (p *Plugin) configuration(at feedback.Time) []byte {
 	})
 }
 
-// hold puts the next start off.
-func (p *Plugin) hold() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.wait = min(max(2*p.wait, firstWait), longestWait)
-	p.notYet = time.Now().Add(p.wait)
-}
-
-// discard ends a process that failed in a call. The first failure after an answer does not put the next start off: the
-// input may be to blame, and the rest of its batch is waiting.
+// discard ends a process that failed.
 func (p *Plugin) discard(proc *process) {
 	p.counter.Discarded()
-	p.mu.Lock()
-	again := p.wait > 0
-	p.wait = max(p.wait, firstWait/2)
-	p.mu.Unlock()
-	if again {
-		p.hold()
-	}
-	p.end(proc)
+	p.kill(proc)
 }
 
 // explain makes the error of a call.
-func (p *Plugin) explain(ctx context.Context, name string, err error) *host.Error {
+func (p *Plugin) explain(ctx context.Context, name string, limit time.Duration, err error) *host.Error {
 	e := p.fail(name, host.CodeFrame, err)
 	var failure *sdk.Failure
 	switch {
@@ -292,7 +291,7 @@ func (p *Plugin) explain(ctx context.Context, name string, err error) *host.Erro
 	case errors.As(err, &failure):
 		e.Code, e.Cause = host.CodeRefused, failure
 	case isDeadline(err):
-		e.Code, e.Cause = host.CodeDeadline, fmt.Errorf("the call took longer than %v", p.limits.Deadline)
+		e.Code, e.Cause = host.CodeDeadline, fmt.Errorf("the call took longer than %v", limit)
 	case isTransport(err) && !isTooLarge(err):
 		e.Code, e.Cause = host.CodeTrap, fmt.Errorf("the process broke off: %w", err)
 	}
@@ -311,7 +310,7 @@ func (p *Plugin) Close(ctx context.Context) error {
 		current := p.current
 		p.mu.Unlock()
 		if current != nil {
-			p.end(current)
+			p.kill(current)
 		}
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()

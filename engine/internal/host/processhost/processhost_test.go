@@ -69,7 +69,7 @@ func TestFailuresCostTheProcessOnly(t *testing.T) {
 		stderr string
 	}{
 		{"!panic", host.CodeTrap, "nil pointer"},
-		{"!exit", host.CodeTrap, ""}, // what it wrote dies with the stream that carries it
+		{"!exit", host.CodeExit, ""}, // what it wrote dies with the stream that carries it
 		{"!spin", host.CodeDeadline, ""},
 		{"!wait", host.CodeDeadline, ""},
 		{"!chatter", host.CodeTrap, "chatter"},
@@ -82,7 +82,7 @@ func TestFailuresCostTheProcessOnly(t *testing.T) {
 		if !errors.As(err, &e) || e.Code != tt.code || !strings.Contains(e.Stderr, tt.stderr) {
 			t.Errorf("%s: code %v, stderr %.200q, want %s and %q", tt.text, err, stderrOf(e), tt.code, tt.stderr)
 		}
-		if e != nil && (e.Plugin != "guest" || e.Version == "" || len(e.Stderr) > tailBytes) {
+		if e != nil && (e.Plugin != "guest" || e.Version == "" || len(e.Stderr) > 17<<10) {
 			t.Errorf("%s: error %+v", tt.text, e)
 		}
 		if b := eventually(t, p, "the box is hard to open"); b != nil {
@@ -116,6 +116,81 @@ func eventually(t *testing.T, p *Plugin, text string) *host.Batch {
 			t.Errorf("%s: %v", text, err)
 			return nil
 		}
+	}
+}
+
+// TestStoppedProcess stops the process so that it can neither answer nor end by itself.
+func TestStoppedProcess(t *testing.T) {
+	p := start(t, deadline(100*time.Millisecond))
+	pid := p.current.child.cmd.Process.Pid
+	suspend(t, pid)
+	_, err := p.Categorize(t.Context(), items("x"))
+	if e := (*host.Error)(nil); !errors.As(err, &e) || e.Code != host.CodeDeadline {
+		t.Errorf("got %v, want the deadline", err)
+	}
+	if b := eventually(t, p, "the box"); b != nil {
+		b.Release()
+	}
+	suspend(t, p.current.child.cmd.Process.Pid) // Close, in the cleanup, must end it too
+}
+
+// TestDeathBetweenCalls kills the process while nothing runs.
+func TestDeathBetweenCalls(t *testing.T) {
+	p := start(t)
+	dead := p.current.child
+	if err := dead.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	<-dead.done
+	b, err := p.Categorize(t.Context(), items("the box"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Release()
+	if s := p.Stats(); s.Made != 2 || s.Discarded != 1 {
+		t.Errorf("stats %+v", s)
+	}
+}
+
+// TestPauseGrows makes the plugin crash until calls fail at once.
+func TestPauseGrows(t *testing.T) {
+	var p pause
+	now := time.Now()
+	if err := p.wait(t.Context()); err != nil {
+		t.Error(err)
+	}
+	var last time.Duration
+	for range 40 {
+		p.longer(now, errors.New("crash"))
+		d := p.until.Sub(now)
+		if d < last || d > pauseLongest {
+			t.Errorf("a pause of %v after one of %v", d, last)
+		}
+		last = d
+	}
+	if err := p.wait(t.Context()); last != pauseLongest || err == nil || !strings.Contains(err.Error(), "failed 40 times") {
+		t.Errorf("got %v after a pause of %v", err, last)
+	}
+	p.reset()
+	if err := p.wait(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestFirstItemPoisonous crashes the process seven times in a row on the way to the item.
+func TestFirstItemPoisonous(t *testing.T) {
+	p := start(t)
+	batch := items(strings.Split("!panic"+strings.Repeat(",the box was damaged", 63), ",")...)
+	good := 0
+	err := host.CategorizeEach(t.Context(), p, batch, func(i int, r *sdk.Result, err error) {
+		if (err != nil) != (i == 0) {
+			t.Errorf("item %d: %v", i, err)
+		} else if err == nil {
+			good++
+		}
+	})
+	if err != nil || good != 63 {
+		t.Errorf("%d good, %v", good, err)
 	}
 }
 

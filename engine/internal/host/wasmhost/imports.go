@@ -103,7 +103,7 @@ func (in *instance) stat(id int32) ([]wire.File, error) {
 }
 
 func hostFileRead(in *instance, memory api.Memory, stack []uint64) {
-	id, offset, to := int32(stack[0]), int64(stack[1]), view(memory, stack[2], min(stack[3], math.MaxInt32))
+	id, offset, to := int32(stack[0]), int64(stack[1]), view(memory, stack[2], uint64(min(uint32(stack[3]), math.MaxInt32)))
 	if offset < 0 {
 		stack[0] = api.EncodeI32(fileBadUse)
 		return

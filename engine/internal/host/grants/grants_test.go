@@ -1,0 +1,536 @@
+package grants
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/rs/zerolog"
+	"go.uber.org/goleak"
+
+	"github.com/closedloop/closedloop/engine/internal/host"
+	"github.com/closedloop/closedloop/sdk"
+	"github.com/closedloop/closedloop/sdk/feedback"
+	"github.com/closedloop/closedloop/sdk/wire"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// session opens grants and begins a call at the instant 1614265330.
+func session(tb testing.TB, g host.Grants, change ...func(*host.Spec)) *Session {
+	tb.Helper()
+	spec := &host.Spec{ID: "test", Grants: g, Log: zerolog.Nop()}
+	for _, f := range change {
+		f(spec)
+	}
+	s, err := Open(spec)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(s.Close)
+	n := s.Session()
+	n.Begin(1614265330_000)
+	return n
+}
+
+// wantFailure checks the code of a failure.
+func wantFailure(t *testing.T, err error, code string, fatal bool) {
+	t.Helper()
+	if f := (*sdk.Failure)(nil); !errors.As(err, &f) || f.Code != code || f.Fatal != fatal {
+		t.Errorf("got %v, want the code %s, fatal %v", err, code, fatal)
+	}
+}
+
+func TestNothingIsGranted(t *testing.T) {
+	t.Parallel()
+	n := session(t, host.Grants{})
+	n.Log(sdk.Error, "dropped")
+	_, err := n.Files()
+	wantFailure(t, err, "not_granted", true)
+	_, err = n.ReadFile("x", make([]byte, 1), 0)
+	wantFailure(t, err, "not_granted", true)
+	_, err = n.Stat("x")
+	wantFailure(t, err, "not_granted", true)
+	_, err = n.HTTP(t.Context(), sdk.HTTPRequest{URL: "https://example.com"})
+	wantFailure(t, err, "not_granted", true)
+	if n.Now() != 1614265330_000 {
+		t.Errorf("got %v", n.Now())
+	}
+	if n.Bits() != 0 {
+		t.Errorf("got %v", n.Bits())
+	}
+	all := session(t, host.Grants{Log: true, File: t.TempDir(), HTTP: []string{"example.com"}, Clock: true},
+		func(s *host.Spec) { s.Now = func() feedback.Time { return 99 } })
+	if all.Bits() != wire.GrantLog|wire.GrantFile|wire.GrantHTTP|wire.GrantClock || all.Now() != 99 {
+		t.Errorf("got %v, %v", all.Bits(), all.Now())
+	}
+}
+
+func TestOpenRefuses(t *testing.T) {
+	t.Parallel()
+	for want, spec := range map[string]host.Spec{
+		"absolute path":      {Grants: host.Grants{File: "data.csv"}},
+		"no such file":       {Grants: host.Grants{File: filepath.Join(t.TempDir(), "none")}},
+		`http[1]: found`:     {Grants: host.Grants{HTTP: []string{"ok.example", "https://example.com"}}},
+		`port of 1`:          {Grants: host.Grants{HTTP: []string{"example.com:0"}}},
+		`asks for "file"`:    {Manifest: sdk.Manifest{Capabilities: []sdk.Capability{sdk.CapabilityFile}}},
+		`asks for "http"`:    {Manifest: sdk.Manifest{Capabilities: []sdk.Capability{sdk.CapabilityHTTP}}},
+		"name or address":    {Grants: host.Grants{HTTP: []string{"*"}}},
+		`found "",`:          {Grants: host.Grants{HTTP: []string{""}}},
+		`found "a b",`:       {Grants: host.Grants{HTTP: []string{"a b"}}},
+		`found "fe80::1%eth`: {Grants: host.Grants{HTTP: []string{"fe80::1%eth0"}}},
+	} {
+		_, err := Open(&spec)
+		if e := (*host.Error)(nil); !errors.As(err, &e) || e.Code != host.CodeGrant || !strings.Contains(err.Error(), want) || e.Hint == "" && want != "absolute path" {
+			t.Errorf("%s: got %v", want, err)
+		}
+	}
+}
+
+func TestLog(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	n := session(t, host.Grants{Log: true}, func(s *host.Spec) { s.Log = zerolog.New(&out) })
+	n.Log(sdk.Debug, "one")
+	n.Log(sdk.Level(77), "bad \xff byte")
+	n.Log(sdk.Info, strings.Repeat("ä", 4000))
+	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	if len(lines) != 3 || lines[0] != `{"level":"debug","plugin":"test","message":"one"}` ||
+		lines[1] != `{"level":"error","plugin":"test","message":"bad `+"\uFFFD"+` byte"}` || len(lines[2]) > maxLine+100 {
+		t.Errorf("got %s", lines)
+	}
+	out.Reset()
+	n.Begin(0)
+	for range 1000 {
+		n.Log(sdk.Info, "again")
+	}
+	if got := strings.Count(out.String(), "\n"); got != maxLines+1 || !strings.Contains(out.String(), "the rest is dropped") {
+		t.Errorf("got %d lines", got)
+	}
+}
+
+// folder has files within and outside of the granted folder "in".
+func folder(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range map[string]string{"in/a.csv": "alpha", "in/sub/b.csv": "beta", "secret.txt": "secret"} {
+		path := filepath.Join(dir, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for link, to := range map[string]string{
+		"in/inner.csv": "a.csv", "in/out.txt": "../secret.txt", "in/absolute.txt": filepath.Join(dir, "secret.txt"),
+		"in/up": "..", "in/dangling": "none", "in/loop": "loop",
+	} {
+		if err := os.Symlink(to, filepath.Join(dir, filepath.FromSlash(link))); err != nil {
+			t.Skipf("no symbolic links here, so escapes through them are not tried: %v", err)
+		}
+	}
+	return dir
+}
+
+func TestFolder(t *testing.T) {
+	t.Parallel()
+	dir := folder(t)
+	n := session(t, host.Grants{File: filepath.Join(dir, "in")})
+	files, err := n.Files()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, f := range files {
+		names = append(names, f.Name)
+		if f.Size == 0 || f.Modified == 0 || f.Identity == 0 {
+			t.Errorf("got %+v", f)
+		}
+	}
+	if got := strings.Join(names, " "); got != "a.csv inner.csv sub/b.csv" {
+		t.Errorf("got %s", got)
+	}
+	buf := make([]byte, 100)
+	for name, want := range map[string]string{"a.csv": "alpha", "inner.csv": "alpha", "sub/b.csv": "beta"} {
+		if got, err := n.ReadFile(name, buf, 0); string(buf[:got]) != want || err != io.EOF {
+			t.Errorf("%s: got %q, %v", name, buf[:got], err)
+		}
+	}
+	if got, err := n.ReadFile("a.csv", buf[:2], 3); string(buf[:got]) != "ha" || err != nil {
+		t.Errorf("got %q, %v", buf[:got], err)
+	}
+	if got, err := n.ReadFile("a.csv", buf, 50); got != 0 || err != io.EOF {
+		t.Errorf("beyond the end: got %d, %v", got, err)
+	}
+	_, err = n.ReadFile("a.csv", buf, -1)
+	wantFailure(t, err, "bad_argument", true)
+	for _, name := range []string{
+		"../secret.txt", "out.txt", "absolute.txt", "up/secret.txt", "sub/../../secret.txt", "sub", ".", "", "/", "/etc/passwd",
+		filepath.Join(dir, "secret.txt"), "none", "dangling", "loop", "sub\\..\\..\\secret.txt", "a.csv/x", "a.csv\x00",
+	} {
+		if got, err := n.ReadFile(name, buf, 0); err == nil || err == io.EOF || got > 0 {
+			t.Errorf("%q: got %q, %v", name, buf[:got], err)
+		} else if strings.Contains(err.Error(), dir) && !filepath.IsAbs(name) {
+			t.Errorf("%q: the error tells the place of the grant: %v", name, err)
+		}
+	}
+}
+
+func TestOneFile(t *testing.T) {
+	t.Parallel()
+	dir := folder(t)
+	path := filepath.Join(dir, "in", "a.csv")
+	n := session(t, host.Grants{File: path})
+	files, err := n.Files()
+	if err != nil || len(files) != 1 || files[0].Name != "a.csv" || files[0].Size != 5 {
+		t.Fatalf("got %v, %v", files, err)
+	}
+	buf := make([]byte, 10)
+	for _, name := range []string{"sub/b.csv", "inner.csv", "../secret.txt", path} {
+		_, err := n.ReadFile(name, buf, 0)
+		wantFailure(t, err, "no_file", true)
+	}
+	// Another file takes the name: it is another identity, and what is read.
+	if err := os.WriteFile(path+".new", []byte("another"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		t.Fatal(err)
+	}
+	again, err := n.Files()
+	if err != nil || again[0].Identity == files[0].Identity || again[0].Size != 7 {
+		t.Errorf("got %v after %v, %v", again, files, err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	_, err = n.Files()
+	wantFailure(t, err, "no_file", false)
+}
+
+func TestHosts(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		list, url string
+		want      bool
+	}{
+		{"hooks.example.com", "https://hooks.example.com/x", true},
+		{"hooks.example.com", "http://hooks.example.com/x", true},
+		{"Hooks.Example.com.", "https://hooks.EXAMPLE.com./x", true},
+		{"hooks.example.com", "https://hooks.example.com:443/", true},
+		{"hooks.example.com", "https://hooks.example.com:8443/", false},
+		{"hooks.example.com", "http://hooks.example.com:443/", false},
+		{"hooks.example.com:8443", "https://hooks.example.com:8443/", true},
+		{"hooks.example.com:8443", "https://hooks.example.com/", false},
+		{"hooks.example.com", "https://example.com/", false},
+		{"hooks.example.com", "https://hooks.example.com.evil.test/", false},
+		{"hooks.example.com", "https://a.hooks.example.com/", false},
+		{"*.example.com", "https://a.example.com/", true},
+		{"*.example.com", "https://a.b.example.com/", true},
+		{"*.example.com", "https://example.com/", false},
+		{"*.example.com", "https://evilexample.com/", false},
+		{"127.0.0.1:8990", "http://127.0.0.1:8990/", true},
+		{"127.0.0.1:8990", "http://127.0.0.1:8991/", false},
+		{"127.0.0.1", "http://127.0.0.1/", true},
+		{"127.0.0.1", "http://[::ffff:127.0.0.1]/", true},
+		{"127.0.0.1", "http://localhost/", false},
+		{"127.0.0.1", "http://2130706433/", false},
+		{"[::1]:8080", "http://[::1]:8080/", true},
+		{"::1", "http://[::1]/", true},
+		{"10.0.0.0/8", "http://10.1.2.3/", true},
+		{"10.0.0.0/8", "http://11.1.2.3/", false},
+		{"10.0.0.0/8", "http://10.example.com/", false},
+		{"example.com", "https://93.184.216.34/", false},
+	} {
+		hs, err := parseHosts([]string{"other.example", c.list})
+		if err != nil {
+			t.Fatal(err)
+		}
+		u, err := url.Parse(c.url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := hs.allows(u); got != c.want {
+			t.Errorf("%s with %s: got %v", c.url, c.list, got)
+		}
+	}
+}
+
+func TestAddresses(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		list, host, addr string
+		want             bool
+	}{
+		{"example.com", "example.com", "93.184.216.34:443", true},
+		{"example.com", "example.com", "[2606:2800:220:1::1]:443", true},
+		{"example.com", "example.com", "127.0.0.1:443", false},
+		{"example.com", "example.com", "[::1]:443", false},
+		{"example.com", "example.com", "10.0.0.5:443", false},
+		{"example.com", "example.com", "172.16.9.9:443", false},
+		{"example.com", "example.com", "192.168.1.1:443", false},
+		{"example.com", "example.com", "169.254.169.254:80", false},
+		{"example.com", "example.com", "100.64.1.1:80", false},
+		{"example.com", "example.com", "0.0.0.0:80", false},
+		{"example.com", "example.com", "[::]:80", false},
+		{"example.com", "example.com", "[fe80::1%eth0]:80", false},
+		{"example.com", "example.com", "[fd00::1]:80", false},
+		{"example.com", "example.com", "224.0.0.1:80", false},
+		{"example.com", "example.com", "255.255.255.255:80", false},
+		{"example.com", "example.com", "[::ffff:10.0.0.5]:80", false},
+		{"example.com", "example.com", "[64:ff9b::a00:5]:80", false},
+		{"example.com", "example.com", "[2002:a00:5::1]:80", false},
+		{"10.0.0.5", "crm.example.com", "10.0.0.5:8443", true},
+		{"10.0.0.5:443", "crm.example.com", "10.0.0.5:8443", false},
+		{"10.0.0.0/8", "crm.example.com", "10.9.0.5:443", true},
+		{"127.0.0.1:8990", "localhost", "127.0.0.1:8990", true},
+		{"127.0.0.1:8990", "localhost", "[::1]:8990", false},
+		{"localhost:8990", "localhost", "[::1]:8990", true},
+		{"localhost:8990", "localhost", "127.0.0.1:8990", true},
+		{"localhost:8990", "localhost", "127.0.0.1:8991", false},
+		{"localhost", "evil.example.com", "127.0.0.1:80", false},
+		{"localhost", "localhost", "10.0.0.1:80", false},
+	} {
+		hs, err := parseHosts([]string{c.list})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := hs.allowsAddress(c.host, netip.MustParseAddrPort(c.addr)); got != c.want {
+			t.Errorf("%s at %s with %s: got %v", c.host, c.addr, c.list, got)
+		}
+	}
+}
+
+// hookSecret is the key of the test vector of standardwebhooks.com; so are the id, time and body below.
+const hookSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+func secrets(s *host.Spec) {
+	s.Secrets = func(name string) ([]byte, error) {
+		switch name {
+		case "hook":
+			return []byte(hookSecret + "\n"), nil
+		case "token":
+			return []byte("t0ken"), nil
+		case "login":
+			return []byte("user:pass"), nil
+		}
+		return nil, errors.New("not declared")
+	}
+}
+
+// serve starts a server and returns its address as the allow-list has it.
+func serve(t *testing.T, h http.HandlerFunc) (base, address string) {
+	t.Helper()
+	srv := httptest.NewServer(h)
+	t.Cleanup(srv.Close)
+	return srv.URL, strings.TrimPrefix(srv.URL, "http://")
+}
+
+func TestSignAndAuth(t *testing.T) {
+	t.Parallel()
+	const body = `{"test": 2432232314}`
+	var got *http.Request
+	var gotBody string
+	base, address := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		b, _ := io.ReadAll(r.Body)
+		got, gotBody = r, string(b)
+		w.Header().Set("X-Answer", "yes")
+		w.WriteHeader(http.StatusTeapot)
+		_, _ = w.Write([]byte("short and stout"))
+	})
+	n := session(t, host.Grants{HTTP: []string{address}}, secrets)
+	resp, err := n.HTTP(t.Context(), sdk.HTTPRequest{
+		Method: "POST", URL: base + "/hook", Body: []byte(body), Headers: map[string]string{"content-type": "application/json"},
+		Auth: sdk.HTTPAuth{Scheme: "bearer", Secret: "token"},
+		Sign: sdk.HTTPSign{Scheme: "standard-webhooks", Secret: "hook", ID: "msg_p5jXN8AQM9LWM0D4loKWxJek"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if resp.Status != http.StatusTeapot || string(resp.Body) != "short and stout" || resp.Headers["x-answer"] != "yes" {
+		t.Errorf("got %+v", resp)
+	}
+	for name, want := range map[string]string{
+		"Webhook-Id": "msg_p5jXN8AQM9LWM0D4loKWxJek", "Webhook-Timestamp": "1614265330", "Content-Type": "application/json",
+		"Webhook-Signature": "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=", "Authorization": "Bearer t0ken", "User-Agent": "closedloop",
+	} {
+		if v := got.Header.Get(name); v != want {
+			t.Errorf("%s: got %q, want %q", name, v, want)
+		}
+	}
+	if got.Method != "POST" || got.URL.Path != "/hook" || gotBody != body {
+		t.Errorf("got %s %s %q", got.Method, got.URL, gotBody)
+	}
+	if _, err := n.HTTP(t.Context(), sdk.HTTPRequest{URL: base, Auth: sdk.HTTPAuth{Scheme: "basic", Secret: "login"}}); err != nil {
+		t.Fatal(err)
+	}
+	if user, pass, ok := got.BasicAuth(); got.Method != "GET" || !ok || user != "user" || pass != "pass" {
+		t.Errorf("got %s, %q, %q", got.Method, user, pass)
+	}
+}
+
+func TestRequestsThatAreRefused(t *testing.T) {
+	t.Parallel()
+	base, address := serve(t, func(http.ResponseWriter, *http.Request) { t.Error("a request was made") })
+	n := session(t, host.Grants{HTTP: []string{address, "*.invalid"}}, secrets)
+	for _, c := range []struct {
+		req  sdk.HTTPRequest
+		code string
+	}{
+		{sdk.HTTPRequest{URL: "http://127.0.0.1:1/"}, "host_not_allowed"},
+		{sdk.HTTPRequest{URL: "https://example.com/"}, "host_not_allowed"},
+		{sdk.HTTPRequest{URL: "file:///etc/passwd"}, "bad_request"},
+		{sdk.HTTPRequest{URL: "gopher://" + address}, "bad_request"},
+		{sdk.HTTPRequest{URL: "http://user:pass@" + address}, "bad_request"},
+		{sdk.HTTPRequest{URL: "http://"}, "bad_request"},
+		{sdk.HTTPRequest{URL: "::"}, "bad_request"},
+		{sdk.HTTPRequest{URL: base, Method: "GET IT"}, "bad_request"},
+		{sdk.HTTPRequest{URL: base, Headers: map[string]string{"Host": "example.com"}}, "bad_request"},
+		{sdk.HTTPRequest{URL: base, Headers: map[string]string{"transfer-encoding": "chunked"}}, "bad_request"},
+		{sdk.HTTPRequest{URL: base, Headers: map[string]string{"x": "a\r\nb: c"}}, "bad_request"},
+		{sdk.HTTPRequest{URL: base, Headers: map[string]string{"x y": "a"}}, "bad_request"},
+		{sdk.HTTPRequest{URL: base, Auth: sdk.HTTPAuth{Scheme: "bearer", Secret: "other"}}, "unknown_secret"},
+		{sdk.HTTPRequest{URL: base, Auth: sdk.HTTPAuth{Scheme: "digest", Secret: "token"}}, "bad_request"},
+		{sdk.HTTPRequest{URL: base, Auth: sdk.HTTPAuth{Scheme: "basic", Secret: "token"}}, "bad_secret"},
+		{sdk.HTTPRequest{URL: base, Sign: sdk.HTTPSign{Scheme: "standard-webhooks", Secret: "hook"}}, "bad_request"},
+		{sdk.HTTPRequest{URL: base, Sign: sdk.HTTPSign{Scheme: "standard-webhooks", Secret: "token", ID: "m"}}, "bad_secret"},
+		{sdk.HTTPRequest{URL: base, Sign: sdk.HTTPSign{Scheme: "md5", Secret: "hook", ID: "m"}}, "bad_request"},
+	} {
+		_, err := n.HTTP(t.Context(), c.req)
+		wantFailure(t, err, c.code, true)
+		if err != nil && (strings.Contains(err.Error(), "t0ken") || strings.Contains(err.Error(), "MfKQ9r8")) {
+			t.Errorf("the error tells a secret: %v", err)
+		}
+	}
+	_, err := n.HTTP(t.Context(), sdk.HTTPRequest{URL: "http://nobody.invalid/"})
+	wantFailure(t, err, "unreachable", false)
+}
+
+// TestNameThatLeadsInside allows a name, and not the private address that it leads to.
+func TestNameThatLeadsInside(t *testing.T) {
+	t.Parallel()
+	base, address := serve(t, func(http.ResponseWriter, *http.Request) {})
+	_, port, _ := strings.Cut(address, ":")
+	byName := strings.Replace(base, "127.0.0.1", "localhost", 1)
+	// An entry for everything below a domain never stands for loopback.
+	s := session(t, host.Grants{HTTP: []string{"localhost:" + port}})
+	if _, err := s.HTTP(t.Context(), sdk.HTTPRequest{URL: byName}); err != nil {
+		t.Error(err)
+	}
+	s = session(t, host.Grants{HTTP: []string{"localhost:" + port}})
+	s.hosts[0].name = "elsewhere" // as a public name that resolves to loopback
+	s.hosts = append(s.hosts, entry{name: "localhost", below: false, port: "1"})
+	u, _ := url.Parse(byName)
+	if s.hosts.allows(u) {
+		t.Fatal("the test does not test anything")
+	}
+	_, err := s.dial(t.Context(), "tcp", "localhost:"+port)
+	if !errors.Is(err, errAddress) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestRedirects(t *testing.T) {
+	t.Parallel()
+	other, otherAddress := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = w.Write([]byte("other " + r.Header.Get("Authorization")))
+	})
+	forbidden, _ := serve(t, func(http.ResponseWriter, *http.Request) { t.Error("a redirect left the allowed hosts") })
+	base, address := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/other":
+			http.Redirect(w, r, other, http.StatusFound)
+		case "/forbidden":
+			http.Redirect(w, r, forbidden, http.StatusFound)
+		case "/here":
+			http.Redirect(w, r, "/end", http.StatusTemporaryRedirect)
+		case "/loop":
+			http.Redirect(w, r, "/loop", http.StatusFound)
+		case "/end":
+			_, _ = w.Write([]byte("end " + r.Header.Get("Authorization")))
+		}
+	})
+	n := session(t, host.Grants{HTTP: []string{address, otherAddress}}, secrets)
+	auth := sdk.HTTPAuth{Scheme: "bearer", Secret: "token"}
+	for _, c := range []struct {
+		req    sdk.HTTPRequest
+		status int
+		body   string
+	}{
+		{sdk.HTTPRequest{URL: base + "/other"}, 200, "other "},
+		{sdk.HTTPRequest{URL: base + "/other", Auth: auth}, 302, ""},
+		{sdk.HTTPRequest{URL: base + "/forbidden"}, 302, ""},
+		{sdk.HTTPRequest{URL: base + "/here", Auth: auth}, 200, "end Bearer t0ken"},
+		{sdk.HTTPRequest{URL: base + "/here", Method: "POST"}, 307, ""},
+		{sdk.HTTPRequest{URL: base + "/loop"}, 302, ""},
+	} {
+		resp, err := n.HTTP(t.Context(), c.req)
+		if err != nil || resp.Status != c.status || c.status == 200 && string(resp.Body) != c.body {
+			t.Errorf("%s %s: got %d %q, %v; want %d %q", c.req.Method, c.req.URL, resp.Status, resp.Body, err, c.status, c.body)
+		}
+	}
+}
+
+func TestLimits(t *testing.T) {
+	t.Parallel()
+	stop := make(chan struct{})
+	base, address := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/hang" {
+			select {
+			case <-stop:
+			case <-r.Context().Done():
+			}
+			return
+		}
+		_, _ = w.Write(make([]byte, 1000))
+	})
+	defer close(stop)
+	for limit, fits := range map[int64]bool{1000: true, 999: false} {
+		n := session(t, host.Grants{HTTP: []string{address}}, func(s *host.Spec) { s.Limits.Response = limit })
+		resp, err := n.HTTP(t.Context(), sdk.HTTPRequest{URL: base})
+		if fits != (err == nil && len(resp.Body) == 1000) {
+			t.Errorf("limit %d: got %d bytes, %v", limit, len(resp.Body), err)
+		}
+		if !fits {
+			wantFailure(t, err, "response_too_large", true)
+		}
+	}
+	n := session(t, host.Grants{HTTP: []string{address}}, func(s *host.Spec) { s.Limits.Deadline = 1 })
+	_, err := n.HTTP(t.Context(), sdk.HTTPRequest{URL: base + "/hang"})
+	wantFailure(t, err, "timeout", false)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	n = session(t, host.Grants{HTTP: []string{address}})
+	_, err = n.HTTP(ctx, sdk.HTTPRequest{URL: base + "/hang"})
+	wantFailure(t, err, "canceled", false)
+}
+
+// FuzzHosts wants that no list makes a panic, and that what is allowed stands in the list.
+func FuzzHosts(f *testing.F) {
+	f.Add("hooks.example.com:8443", "https://hooks.example.com:8443/")
+	f.Add("10.0.0.0/8", "http://10.1.2.3/")
+	f.Add("*.example.com", "http://[::1]:80/")
+	f.Fuzz(func(t *testing.T, list, target string) {
+		hs, err := parseHosts([]string{list})
+		if err != nil {
+			return
+		}
+		u, err := url.Parse(target)
+		if err != nil || checkURL(u) != nil || !hs.allows(u) {
+			return
+		}
+		if hs[0].name != "" && !strings.HasSuffix(strings.ToLower(strings.TrimSuffix(u.Hostname(), ".")), hs[0].name) {
+			t.Errorf("%s is allowed by %s", target, list)
+		}
+	})
+}

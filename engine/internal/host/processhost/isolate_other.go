@@ -1,0 +1,11 @@
+//go:build !unix
+
+package processhost
+
+import "os/exec"
+
+// isolate does nothing: there are no process groups here.
+func isolate(*exec.Cmd) {}
+
+// endGroup does nothing.
+func endGroup(int) {}

@@ -1,0 +1,134 @@
+package processhost
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/exec"
+	"strconv"
+	"time"
+
+	"github.com/hashicorp/go-plugin/runner"
+)
+
+// child runs a plugin's executable for go-plugin. Unlike go-plugin's own runner it withholds the engine's standard
+// input, notes the end of the process as soon as it comes, and then ends what the process has started itself.
+type child struct {
+	cmd            *exec.Cmd
+	stdout, stderr *os.File
+	done           chan struct{} // closed when the process has ended
+	state          *os.ProcessState
+}
+
+var _ runner.Runner = (*child)(nil)
+
+// newChild prepares to run the executable with the environment.
+func newChild(path string, env []string) *child {
+	cmd := exec.Command(path)
+	cmd.Env = env
+	if root := os.Getenv("SYSTEMROOT"); root != "" { // without it nothing runs on Windows
+		cmd.Env = append(cmd.Env, "SYSTEMROOT="+root)
+	}
+	isolate(cmd)
+	return &child{cmd: cmd, done: make(chan struct{})}
+}
+
+// Start implements runner.Runner.
+func (c *child) Start(context.Context) error {
+	var ends [2]*os.File
+	for i, end := range []**os.File{&c.stdout, &c.stderr} {
+		var err error
+		if *end, ends[i], err = os.Pipe(); err != nil {
+			closeAll(c.stdout, ends[0])
+			return err
+		}
+	}
+	c.cmd.Stdout, c.cmd.Stderr = ends[0], ends[1]
+	err := c.cmd.Start()
+	closeAll(ends[:]...)
+	if err != nil {
+		closeAll(c.stdout, c.stderr)
+		return err
+	}
+	go func() {
+		defer close(c.done)
+		_ = c.cmd.Wait() // the state says it all
+		c.state = c.cmd.ProcessState
+		endGroup(c.cmd.Process.Pid)
+	}()
+	return nil
+}
+
+func closeAll(files ...*os.File) {
+	for _, f := range files {
+		if f != nil {
+			_ = f.Close() // nothing was written through it
+		}
+	}
+}
+
+// Wait implements runner.AttachedRunner.
+func (c *child) Wait(ctx context.Context) error {
+	select {
+	case <-c.done:
+		closeAll(c.stdout, c.stderr)
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Kill implements runner.AttachedRunner. It may be called again.
+func (c *child) Kill(context.Context) error {
+	if c.cmd.Process != nil {
+		_ = c.cmd.Process.Kill() // it fails only when the process has ended
+	}
+	return nil
+}
+
+// gone reports whether the process has ended by itself, or does within a moment.
+func (c *child) gone(moment time.Duration) bool {
+	select {
+	case <-c.done:
+		return true
+	default:
+	}
+	timer := time.NewTimer(moment)
+	defer timer.Stop()
+	select {
+	case <-c.done:
+		return true
+	case <-timer.C:
+		return false
+	}
+}
+
+// Stdout implements runner.Runner.
+func (c *child) Stdout() io.ReadCloser { return c.stdout }
+
+// Stderr implements runner.Runner.
+func (c *child) Stderr() io.ReadCloser { return c.stderr }
+
+// Name implements runner.Runner.
+func (c *child) Name() string { return c.cmd.Path }
+
+// ID implements runner.AttachedRunner.
+func (c *child) ID() string {
+	if c.cmd.Process == nil {
+		return ""
+	}
+	return strconv.Itoa(c.cmd.Process.Pid)
+}
+
+// Diagnose implements runner.Runner. What to say is said by this package.
+func (c *child) Diagnose(context.Context) string { return "" }
+
+// PluginToHost implements runner.AddrTranslator: both sides see the same addresses.
+func (c *child) PluginToHost(network, address string) (string, string, error) {
+	return network, address, nil
+}
+
+// HostToPlugin implements runner.AddrTranslator.
+func (c *child) HostToPlugin(network, address string) (string, string, error) {
+	return network, address, nil
+}

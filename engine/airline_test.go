@@ -137,7 +137,7 @@ func TestAirlineTweets(t *testing.T) {
 }
 
 // expectedOutcomes accounts for rows by the id and what is mapped of a row.
-func expectedOutcomes(header []string, rows [][]string) (c engine.Counts) {
+func expectedOutcomes(header []string, rows [][]string) (c feedback.Counts) {
 	col := map[string]int{}
 	for i, name := range header {
 		col[name] = i

@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/closedloop/closedloop/engine/internal/pipeline"
-	"github.com/closedloop/closedloop/engine/internal/records"
 	"github.com/closedloop/closedloop/sdk"
 	"github.com/closedloop/closedloop/sdk/feedback"
 )
@@ -29,24 +28,9 @@ type Row struct {
 	Reason  string          `json:"reason,omitempty"` // why it was rejected
 }
 
-// Counts says what became of the rows that were read: Read is the sum of the five that follow it.
-type Counts struct {
-	Read      int `json:"read"`
-	New       int `json:"new"`
-	Revised   int `json:"revised"`
-	Duplicate int `json:"duplicate"`
-	Stale     int `json:"stale"`
-	Rejected  int `json:"rejected"`
-	// Synthetic counts items whose external id was made up, Damaged those of them whose own id was visibly damaged,
-	// and Repaired those with bytes that were not UTF-8.
-	Synthetic int `json:"synthetic,omitempty"`
-	Damaged   int `json:"damaged,omitempty"`
-	Repaired  int `json:"repaired,omitempty"`
-}
-
 // Report says what Ingest did.
 type Report struct {
-	Counts
+	feedback.Counts
 	Rows []Row `json:"rows"` // one for each item, in order
 	// Cases, Alerts and Messages count what began: cases opened, alerts raised, messages put into the outbox.
 	Cases    int `json:"cases"`
@@ -133,25 +117,13 @@ func (e *Engine) source(id string) pipeline.Source {
 }
 
 func (r *Report) add(p *pipeline.Report) {
-	r.Counts.add(&p.Import)
+	r.Counts.Add(p.Import.Counts)
 	for _, row := range p.Rows {
 		r.Rows = append(r.Rows, Row{ID: row.ID, Outcome: Outcome(row.Outcome), Reason: row.Reason})
 	}
 	r.Cases += p.Cases
 	r.Alerts += p.Alerts
 	r.Messages += p.Messages
-}
-
-func (c *Counts) add(i *records.Import) {
-	c.Read += i.Read
-	c.New += i.New
-	c.Revised += i.Revised
-	c.Duplicate += i.Duplicate
-	c.Stale += i.Stale
-	c.Rejected += i.Rejected
-	c.Synthetic += i.Synthetic
-	c.Damaged += i.Damaged
-	c.Repaired += i.Repaired
 }
 
 // Correct puts a person's change on top of an item's labels, with who and why, and decides again. What was acted on

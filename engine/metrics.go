@@ -6,11 +6,12 @@ import (
 	"time"
 
 	"github.com/closedloop/closedloop/engine/internal/pipeline"
+	"github.com/closedloop/closedloop/sdk/feedback"
 )
 
 // Metrics is a snapshot of what the engine has done since it was opened.
 type Metrics struct {
-	Counts
+	feedback.Counts
 	Decisions int64 `json:"decisions"`
 	Cases     int64 `json:"cases"`
 	Alerts    int64 `json:"alerts"`
@@ -108,7 +109,7 @@ func (m *meter) stage(i int) func() {
 func (m *meter) count(r *pipeline.Report) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.total.Counts.add(&r.Import)
+	m.total.Counts.Add(r.Import.Counts)
 	m.total.Decisions += int64(r.Decided)
 	m.total.Cases += int64(r.Cases)
 	m.total.Alerts += int64(r.Alerts)

@@ -146,7 +146,7 @@ type Import struct {
 	FirstAt feedback.Time  `json:"first_at"`
 	LastAt  feedback.Time  `json:"last_at"`
 	Notices map[string]int `json:"notices,omitempty"`
-	Counts
+	feedback.Counts
 }
 
 // InQueue is how many of something a queue holds. An empty queue means that they were not routed.
@@ -218,7 +218,7 @@ func (s *State) routed(all int) ([]InQueue, error) {
 func (st *Stats) scan(snap *store.Snapshot) error {
 	err := records.Each(snap, records.ImportPrefix(), nil, false, func(i *records.Import) (bool, error) {
 		imp := Import{Source: i.Source, Batch: i.Batch, FirstAt: i.FirstAt, LastAt: i.LastAt, Notices: i.Notices}
-		imp.add(i)
+		imp.Counts = i.Counts
 		st.Imports = append(st.Imports, imp)
 		return true, nil
 	})
@@ -279,10 +279,10 @@ func (st *Stats) outgoing(d *feedback.Delivery) {
 
 // Summary is what a pass of RunOnce did, and what the program remembers after it.
 type Summary struct {
-	Program string        `json:"program"`
-	Took    time.Duration `json:"took_ns"`
-	Sources []SourceRun   `json:"sources"` // in the program's order
-	Total   Counts        `json:"total"`   // over the sources
+	Program string          `json:"program"`
+	Took    time.Duration   `json:"took_ns"`
+	Sources []SourceRun     `json:"sources"` // in the program's order
+	Total   feedback.Counts `json:"total"`   // over the sources
 	// Rejects are the rows of this pass that are no items, at most 100; Total.Rejected counts them all.
 	Rejects  []feedback.DeadLetter `json:"rejects"`
 	Cases    int                   `json:"cases"`    // opened
@@ -296,7 +296,7 @@ type Summary struct {
 type SourceRun struct {
 	Source  string         `json:"source"`
 	Notices map[string]int `json:"notices,omitempty"`
-	Counts
+	feedback.Counts
 }
 
 const summaryRejects = 100
@@ -308,9 +308,9 @@ func (e *Engine) summary(ctx context.Context, from time.Time, sent int) (*Summar
 	for i := range e.program.Sources {
 		run := SourceRun{Source: e.program.Sources[i].ID}
 		if r := e.meter.pass[run.Source]; r != nil {
-			run.add(&r.Import)
+			run.Counts = r.Import.Counts
 			run.Notices = maps.Clone(r.Import.Notices)
-			sum.Total.add(&r.Import)
+			sum.Total.Add(r.Import.Counts)
 			sum.Cases += r.Cases
 			sum.Messages += r.Messages
 		}

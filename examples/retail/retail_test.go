@@ -15,7 +15,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // counted by hand: what each file holds.
-var counted = map[string]engine.Counts{
+var counted = map[string]feedback.Counts{
 	"post-purchase": {Read: 218, New: 196, Revised: 8, Duplicate: 5, Stale: 3, Rejected: 6, Synthetic: 2},
 	"support":       {Read: 52, New: 43, Revised: 3, Duplicate: 2, Stale: 1, Rejected: 3},
 	"checkout":      {Read: 36, New: 32, Revised: 1, Duplicate: 1, Rejected: 2},
@@ -78,7 +78,7 @@ func TestRunTwice(t *testing.T) {
 	}
 
 	second := pass(t, o, nil)
-	if second.Total != (engine.Counts{}) || second.Cases != 0 || len(second.Alerts) != 0 || second.Messages != 0 {
+	if second.Total != (feedback.Counts{}) || second.Cases != 0 || len(second.Alerts) != 0 || second.Messages != 0 {
 		t.Errorf("the second pass acted: %+v, %d cases, %d alerts, %d messages", second.Total, second.Cases, len(second.Alerts), second.Messages)
 	}
 	if got := second.Stats; got.Items != st.Items || got.Cases != st.Cases || got.NPS != st.NPS || got.Alerts != st.Alerts {

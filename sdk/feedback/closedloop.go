@@ -88,3 +88,31 @@ const (
 	DeadItem     DeadLetterKind = "item"
 	DeadDelivery DeadLetterKind = "delivery"
 )
+
+// Counts says what became of the rows that were read: Read is the sum of the five that follow it.
+type Counts struct {
+	Read      int `json:"read"`
+	New       int `json:"new"`
+	Revised   int `json:"revised"`
+	Duplicate int `json:"duplicate"`
+	Stale     int `json:"stale"`
+	Rejected  int `json:"rejected"`
+	// Synthetic counts items whose external id was made up, Damaged those of them whose own id was visibly damaged,
+	// and Repaired those with bytes that were not UTF-8.
+	Synthetic int `json:"synthetic,omitempty"`
+	Damaged   int `json:"damaged,omitempty"`
+	Repaired  int `json:"repaired,omitempty"`
+}
+
+// Add adds the other counts.
+func (c *Counts) Add(o Counts) {
+	c.Read += o.Read
+	c.New += o.New
+	c.Revised += o.Revised
+	c.Duplicate += o.Duplicate
+	c.Stale += o.Stale
+	c.Rejected += o.Rejected
+	c.Synthetic += o.Synthetic
+	c.Damaged += o.Damaged
+	c.Repaired += o.Repaired
+}

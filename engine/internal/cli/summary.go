@@ -42,7 +42,7 @@ func countColumns(first string) *table {
 	return indented(text(first), digits("read"), digits("new"), digits("revised"), digits("duplicate"), digits("stale"), digits("rejected"))
 }
 
-func countCells(name string, c *engine.Counts) []string {
+func countCells(name string, c *feedback.Counts) []string {
 	cells := []string{name}
 	for _, n := range []int{c.Read, c.New, c.Revised, c.Duplicate, c.Stale, c.Rejected} {
 		cells = append(cells, grouped(n))

@@ -85,24 +85,14 @@ type Effects struct {
 	Done []Effect `json:"done"`
 }
 
-// Import counts what one batch of one source brought. Read is the sum of the five that follow it.
+// Import counts what one batch of one source brought.
 type Import struct {
-	Source    string        `json:"source"`
-	Batch     string        `json:"batch"`
-	FirstAt   feedback.Time `json:"first_at"`
-	LastAt    feedback.Time `json:"last_at"`
-	Read      int           `json:"read"`
-	New       int           `json:"new"`
-	Revised   int           `json:"revised"`
-	Duplicate int           `json:"duplicate"`
-	Stale     int           `json:"stale"`
-	Rejected  int           `json:"rejected"`
-	// Synthetic counts the items read under an external id that was made up; Damaged those of them whose own id
-	// was visibly damaged. Repaired counts items with bytes that were not UTF-8.
-	Synthetic int            `json:"synthetic,omitempty"`
-	Damaged   int            `json:"damaged,omitempty"`
-	Repaired  int            `json:"repaired,omitempty"`
-	Notices   map[string]int `json:"notices,omitempty"` // by text
+	Source  string        `json:"source"`
+	Batch   string        `json:"batch"`
+	FirstAt feedback.Time `json:"first_at"`
+	LastAt  feedback.Time `json:"last_at"`
+	feedback.Counts
+	Notices map[string]int `json:"notices,omitempty"` // by text
 }
 
 // Reader reads single records: a store.Tx or a store.Snapshot.
@@ -114,15 +104,7 @@ func (i *Import) Add(o *Import) {
 		i.FirstAt = o.FirstAt
 	}
 	i.LastAt = max(i.LastAt, o.LastAt)
-	i.Read += o.Read
-	i.New += o.New
-	i.Revised += o.Revised
-	i.Duplicate += o.Duplicate
-	i.Stale += o.Stale
-	i.Rejected += o.Rejected
-	i.Synthetic += o.Synthetic
-	i.Damaged += o.Damaged
-	i.Repaired += o.Repaired
+	i.Counts.Add(o.Counts)
 	for text, n := range o.Notices {
 		if i.Notices == nil {
 			i.Notices = map[string]int{}

@@ -231,42 +231,44 @@ func (a *automaton) run(text string, at int, from uint32, separators []uint64) (
 	mark, k := uint64(0), 0 // the separators among the bytes at hand, and how many bytes these are
 	for at+8 <= len(text) {
 		b := text[at : at+8]
-		last, state = state, uint64(table[state+uint64(class[b[0]])])
+		word := uint64(b[0]) | uint64(b[1])<<8 | uint64(b[2])<<16 | uint64(b[3])<<24 |
+			uint64(b[4])<<32 | uint64(b[5])<<40 | uint64(b[6])<<48 | uint64(b[7])<<56 // one load
+		last, state = state, uint64(table[state+uint64(class[byte(word)])])
 		if mark = state & 1; state >= limit {
 			k = 1
 			break
 		}
-		last, state = state, uint64(table[state+uint64(class[b[1]])])
+		last, state = state, uint64(table[state+uint64(class[byte(word>>8)])])
 		if mark |= state & 1 << 1; state >= limit {
 			k = 2
 			break
 		}
-		last, state = state, uint64(table[state+uint64(class[b[2]])])
+		last, state = state, uint64(table[state+uint64(class[byte(word>>16)])])
 		if mark |= state & 1 << 2; state >= limit {
 			k = 3
 			break
 		}
-		last, state = state, uint64(table[state+uint64(class[b[3]])])
+		last, state = state, uint64(table[state+uint64(class[byte(word>>24)])])
 		if mark |= state & 1 << 3; state >= limit {
 			k = 4
 			break
 		}
-		last, state = state, uint64(table[state+uint64(class[b[4]])])
+		last, state = state, uint64(table[state+uint64(class[byte(word>>32)])])
 		if mark |= state & 1 << 4; state >= limit {
 			k = 5
 			break
 		}
-		last, state = state, uint64(table[state+uint64(class[b[5]])])
+		last, state = state, uint64(table[state+uint64(class[byte(word>>40)])])
 		if mark |= state & 1 << 5; state >= limit {
 			k = 6
 			break
 		}
-		last, state = state, uint64(table[state+uint64(class[b[6]])])
+		last, state = state, uint64(table[state+uint64(class[byte(word>>48)])])
 		if mark |= state & 1 << 6; state >= limit {
 			k = 7
 			break
 		}
-		last, state = state, uint64(table[state+uint64(class[b[7]])])
+		last, state = state, uint64(table[state+uint64(class[byte(word>>56)])])
 		if mark |= state & 1 << 7; state >= limit {
 			k = 8
 			break

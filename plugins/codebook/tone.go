@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // toneSteps is how many words of one tone are told apart.
@@ -87,7 +88,7 @@ func (b *book) negate(t tonal) int8 {
 	if i == 0 || !b.within(b.negators[i-1], t.span, reach-1) {
 		return t.tone
 	}
-	if strings.ContainsAny(b.between(b.negators[i-1], t.span), ".,;:!?()…。，！？") {
+	if endsClause(b.between(b.negators[i-1], t.span)) {
 		return t.tone
 	}
 	return -t.tone
@@ -141,15 +142,28 @@ func (b *book) nearAny(w span, finds []find) bool {
 
 // endsSentence reports whether a sentence ends in what stands between two words.
 func endsSentence(between string) bool {
-	for i := range len(between) {
-		switch between[i] {
-		case '!', '?':
-			return true
-		case '.', '\n':
-			if i+1 < len(between) && kindOf(rune(between[i+1])) != letter {
+	for i := 0; i < len(between); i++ {
+		c := between[i]
+		if c > '?' {
+			if c >= utf8.RuneSelf && strings.ContainsAny(between[i:], "…。！？") {
 				return true
 			}
+			continue
+		}
+		if c == '!' || c == '?' || (c == '.' || c == '\n') && i+1 < len(between) && kindOf(rune(between[i+1])) != letter {
+			return true
 		}
 	}
-	return strings.ContainsAny(between, "…。！？")
+	return false
+}
+
+// endsClause reports whether a clause ends in what stands between two words.
+func endsClause(between string) bool {
+	for i := range len(between) {
+		switch between[i] {
+		case '.', ',', ';', ':', '!', '?', '(', ')':
+			return true
+		}
+	}
+	return endsSentence(between)
 }

@@ -237,6 +237,33 @@ func (c *clock) advance(d time.Duration) {
 	c.now = c.now.Add(d)
 }
 
+func TestOneRunAtATime(t *testing.T) {
+	t.Parallel()
+	dir, p := writeProgram(t, programFiles), &parts{}
+	e := open(t, dir, p)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- e.Run(ctx) }()
+	for {
+		c, err := engine.Dial(e.StateDir())
+		if err == nil {
+			_ = c.Close()
+			break
+		}
+	}
+	if _, err := e.RunOnce(t.Context()); err == nil || !strings.Contains(err.Error(), "runs already") {
+		t.Errorf("a pass during a run gave %v", err)
+	}
+	closeEngine(t, e)
+	if err := <-done; err != nil {
+		t.Errorf("Close ended the run with %v", err)
+	}
+	cancel()
+	if err := e.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "closed") {
+		t.Errorf("a run of a closed engine gave %v", err)
+	}
+}
+
 func TestTwoEnginesInOneProcess(t *testing.T) {
 	t.Parallel()
 	a, b := open(t, writeProgram(t, programFiles), &parts{}), open(t, writeProgram(t, programFiles), &parts{})

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/closedloop/closedloop/engine/internal/admin"
 	"github.com/closedloop/closedloop/engine/internal/cases"
 	"github.com/closedloop/closedloop/engine/internal/outbox"
 	"github.com/closedloop/closedloop/engine/internal/pipeline"
@@ -30,21 +31,14 @@ const (
 
 // Run polls the sources, fires timers, labels what waits and delivers messages, until ctx ends. Then it finishes the
 // commits under way and returns nil. It returns an error when the store is poisoned and the engine must be opened again.
-//
-// A second Run at the same time is refused.
+// While it runs, commands of other processes can ask and replay through the state directory's socket. A second Run or
+// RunOnce at the same time is refused.
 func (e *Engine) Run(ctx context.Context) error {
-	if !e.running.TryLock() {
-		return errors.New("engine: runs already, or is closed")
-	}
-	defer e.running.Unlock()
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(e.life, cancel)()
-	server, err := e.serveAdmin()
+	ctx, server, stop, err := e.begin(ctx)
 	if err != nil {
 		return err
 	}
-	defer server.Close()
+	defer stop()
 	e.opts.Logger.Info().Str("program", e.Name()).Str("socket", server.Path()).Msg("running")
 	g, ctx := errgroup.WithContext(ctx)
 	for i := range e.program.Sources {
@@ -57,9 +51,44 @@ func (e *Engine) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
+var (
+	errRuns   = errors.New("engine: it runs already")
+	errClosed = errors.New("engine: it is closed")
+)
+
+// begin opens the socket. The returned context ends with ctx, with Close, and when stop is called, which also closes
+// the socket.
+func (e *Engine) begin(ctx context.Context) (context.Context, *admin.Server, func(), error) {
+	if !e.running.TryLock() {
+		return nil, nil, nil, errRuns
+	}
+	if e.life.Err() != nil {
+		e.running.Unlock()
+		return nil, nil, nil, errClosed
+	}
+	server, err := e.serveAdmin()
+	if err != nil {
+		e.running.Unlock()
+		return nil, nil, nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	unlink := context.AfterFunc(e.life, cancel)
+	return ctx, server, func() {
+		unlink()
+		cancel()
+		_ = server.Close() // what it leaves is replaced by the next one
+		e.running.Unlock()
+	}, nil
+}
+
 // RunOnce polls every source until it has no more, labels what waits, fires due timers and tries what is due at each
 // destination once. It returns what this pass did, also when a source failed; the failures are joined.
 func (e *Engine) RunOnce(ctx context.Context) (*Summary, error) {
+	ctx, _, stop, err := e.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer stop()
 	from := e.opts.Now()
 	e.meter.begin()
 	g := errgroup.Group{}
@@ -77,7 +106,7 @@ func (e *Engine) RunOnce(ctx context.Context) (*Summary, error) {
 		})
 	}
 	_ = g.Wait()
-	err := errors.Join(errs...)
+	err = errors.Join(errs...)
 	for n := 1; n > 0 && err == nil; {
 		n, err = e.pipe.LabelWaiting(ctx, e.now(), chunkItems)
 	}

@@ -45,6 +45,8 @@ var (
 	ErrLocked = store.ErrLocked
 	// ErrNotFound says that there is nothing of that id.
 	ErrNotFound = store.ErrNotFound
+	// ErrClosed says that the engine is closed.
+	ErrClosed = store.ErrClosed
 	// ErrPoisoned says that a write failed and the engine must be opened again.
 	ErrPoisoned = store.ErrPoisoned
 )

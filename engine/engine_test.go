@@ -410,3 +410,31 @@ func TestIntakeIsBounded(t *testing.T) {
 		t.Errorf("an ended context gave %v", err)
 	}
 }
+
+func TestCallsThatMakeNoSense(t *testing.T) {
+	t.Parallel()
+	e := open(t, writeProgram(t, programFiles), &parts{})
+	for _, source := range []string{"", "Bad Source!", "a/b"} {
+		if _, err := e.Ingest(t.Context(), source, answer("1", 1, "x")); err == nil {
+			t.Errorf("the source %q was taken", source)
+		}
+	}
+	r, err := e.Ingest(t.Context(), "app", answer("1", 1, "x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := r.Rows[0].ID
+	eva := feedback.Author{Name: "eva"}
+	for _, c := range []feedback.Change{{Remove: []feedback.ThemePath{"x"}}, {By: eva}} {
+		if err := e.Correct(t.Context(), id, c); err == nil {
+			t.Errorf("the correction %+v was taken", c)
+		}
+	}
+	if err := e.Correct(t.Context(), "f_00000000000000000000000000", feedback.Change{By: eva, Remove: []feedback.ThemePath{"x"}}); !errors.Is(err, engine.ErrNotFound) {
+		t.Errorf("a correction of nothing gave %v", err)
+	}
+	closeEngine(t, e)
+	if _, err := e.Ingest(t.Context(), "app", answer("2", 1, "x")); !errors.Is(err, engine.ErrClosed) {
+		t.Errorf("a closed engine gave %v", err)
+	}
+}

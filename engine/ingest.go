@@ -2,7 +2,9 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"regexp"
 
 	"github.com/closedloop/closedloop/engine/internal/pipeline"
 	"github.com/closedloop/closedloop/sdk"
@@ -38,6 +40,9 @@ type Report struct {
 	Messages int `json:"messages"`
 }
 
+// sourceID is the form of a source's id, as in a program.
+var sourceID = regexp.MustCompile(`^[a-z][a-z0-9-]{0,62}$`)
+
 // Ingest takes items that the host pushes, under a source's stable id. When it returns nil, every item of the report is
 // durable with its decision, its case and its messages; when it fails, none is, or, of more items than one update
 // holds, a first part. Calling it again with the same items is safe when they have external ids: what was taken before
@@ -46,6 +51,9 @@ type Report struct {
 // It blocks while the store commits and returns ErrBusy when Options.Intake calls wait already, ErrFull when the disk
 // is full, and the context's error. A categorizer that is down fails it unless the program lets items pass unlabelled.
 func (e *Engine) Ingest(ctx context.Context, source string, items ...feedback.Item) (Report, error) {
+	if !sourceID.MatchString(source) {
+		return Report{}, fmt.Errorf("engine: found the source %q, expected lower-case letters, digits and hyphens", source)
+	}
 	select {
 	case e.intake <- struct{}{}:
 		defer func() { <-e.intake }()
@@ -129,6 +137,12 @@ func (r *Report) add(p *pipeline.Report) {
 // Correct puts a person's change on top of an item's labels, with who and why, and decides again. What was acted on
 // stays so; an open case moves to the queue that the rules ask for now.
 func (e *Engine) Correct(ctx context.Context, id feedback.ItemID, c feedback.Change) error {
+	if c.By.Name == "" {
+		return errors.New("engine: a correction says who makes it, in By.Name")
+	}
+	if len(c.Add) == 0 && len(c.Remove) == 0 && c.Sentiment == nil {
+		return errors.New("engine: the correction changes nothing")
+	}
 	c.At = e.now()
 	r, err := e.pipe.Correct(ctx, id, c)
 	e.meter.count(&r)

@@ -51,10 +51,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
-var (
-	errRuns   = errors.New("engine: it runs already")
-	errClosed = errors.New("engine: it is closed")
-)
+var errRuns = errors.New("engine: it runs already")
 
 // begin opens the socket. The returned context ends with ctx, with Close, and when stop is called, which also closes
 // the socket.
@@ -64,7 +61,7 @@ func (e *Engine) begin(ctx context.Context) (context.Context, *admin.Server, fun
 	}
 	if e.life.Err() != nil {
 		e.running.Unlock()
-		return nil, nil, nil, errClosed
+		return nil, nil, nil, ErrClosed
 	}
 	server, err := e.serveAdmin()
 	if err != nil {

@@ -1,5 +1,7 @@
 package feedback
 
+import "encoding/json"
+
 // CaseStatus is the state of a case.
 type CaseStatus string
 
@@ -51,16 +53,16 @@ type Alert struct {
 // Delivery is a message on its way to a destination.
 type Delivery struct {
 	// Key is the idempotency key: the same at every attempt, and for ever for the same effect on the same item.
-	Key         string `json:"key"`
-	Destination string `json:"destination"`
-	Sequence    uint64 `json:"sequence"` // order within the destination
-	Kind        string `json:"kind"`
-	Item        ItemID `json:"item,omitempty"`
-	Body        []byte `json:"body"` // a JSON object
-	CreatedAt   Time   `json:"created_at"`
-	Attempts    int    `json:"attempts,omitempty"`
-	NextAt      Time   `json:"next_at,omitzero"` // not to be tried before
-	LastError   string `json:"last_error,omitempty"`
+	Key         string          `json:"key"`
+	Destination string          `json:"destination"`
+	Sequence    uint64          `json:"sequence"` // order within the destination
+	Kind        string          `json:"kind"`
+	Item        ItemID          `json:"item,omitempty"`
+	Body        json.RawMessage `json:"body"` // an object
+	CreatedAt   Time            `json:"created_at"`
+	Attempts    int             `json:"attempts,omitempty"`
+	NextAt      Time            `json:"next_at,omitzero"` // not to be tried before
+	LastError   string          `json:"last_error,omitempty"`
 }
 
 // DeadLetter is something that could not be processed and waits for a person: a row that is no item, an item that

@@ -168,7 +168,15 @@ func checkScore(it *feedback.Item) *refusal {
 	if it.Survey == "" {
 		return &refusal{"bad_score", fmt.Sprintf("found the score %v without a survey, expected survey to say what it answers, such as nps", s)}
 	}
-	if lo, hi, ok := it.Scale(); ok && (s < lo || s > hi) {
+	lo, hi, ok := it.Scale()
+	if !ok {
+		reason := fmt.Sprintf("found a score for the survey %q, which has no usual scale, expected scale_min and scale_max as well", it.Survey)
+		if hint := suggest.DidYouMean(string(it.Survey), []string{string(feedback.NPS), string(feedback.CSAT), string(feedback.CES), string(feedback.Stars)}); hint != "" {
+			reason += "; " + hint
+		}
+		return &refusal{"bad_score", reason}
+	}
+	if s < lo || s > hi {
 		return &refusal{"bad_score", fmt.Sprintf("found the score %v, expected %v to %v on the scale of %s", s, lo, hi, it.Survey)}
 	}
 	return nil

@@ -111,15 +111,17 @@ func TestRowsThatAreNoItemsAreRejected(t *testing.T) {
 	mistyped.Attributes = feedback.Attributes{"order_value": feedback.StringValue("three")}
 	unasked := answer("unasked", 3, "x")
 	unasked.Survey = ""
-	items := []feedback.Item{big, undeclared, mistyped, unasked, answer("range", 11, "x"), {ExternalID: "empty"}, answer("good", 3, "x")}
+	misspelt := answer("misspelt", 3, "x")
+	misspelt.Survey = "npss"
+	items := []feedback.Item{big, undeclared, mistyped, unasked, misspelt, answer("range", 11, "x"), {ExternalID: "empty"}, answer("good", 3, "x")}
 	for i := range items {
 		items[i].Position = fmt.Sprintf("line %d", i+2)
 	}
 	r := w.take(items...)
-	wantOutcomes(t, r, "rejected", "rejected", "rejected", "rejected", "rejected", "rejected", "new")
+	wantOutcomes(t, r, "rejected", "rejected", "rejected", "rejected", "rejected", "rejected", "rejected", "new")
 	for i, want := range []string{
 		"too_large: found 262", `undeclared_attribute: attributes.order_vlaue is not declared by the program; did you mean "order_value"?`,
-		`bad_attribute: attributes.order_value: found the string "three", expected a number`, "without a survey",
+		`bad_attribute: attributes.order_value: found the string "three", expected a number`, "without a survey", `did you mean "nps"?`,
 		"bad_score: found the score 11, expected 0 to 10", "empty: found neither a score nor a text",
 	} {
 		if !strings.Contains(r.Rows[i].Reason, want) {
@@ -127,7 +129,7 @@ func TestRowsThatAreNoItemsAreRejected(t *testing.T) {
 		}
 	}
 	letters := all[feedback.DeadLetter](w, records.DeadLetterPrefix())
-	if len(letters) != 6 || letters[0].Kind != feedback.DeadRow || !strings.HasPrefix(letters[0].Position, "line ") {
+	if len(letters) != 7 || letters[0].Kind != feedback.DeadRow || !strings.HasPrefix(letters[0].Position, "line ") {
 		t.Errorf("dead letters: %d, first %+v", len(letters), letters[0])
 	}
 }

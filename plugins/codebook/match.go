@@ -157,12 +157,12 @@ func (b *book) move(p *part, state, class uint32, at int) uint32 {
 	return state
 }
 
-// sight notes the terms of a state that the byte at the offset led to. Those that need to know what comes after wait
-// for the end of the part.
+// sight notes the terms of a state that the byte at the offset led to. Those that need to know what comes after, and
+// those whose hits are listed in order, wait for the end of the part.
 func (b *book) sight(p *part, state uint32, at int) {
 	id, last := b.automaton.table[state+columnOutput], uint32(at)-state&1 // a byte of the last word of the literals
 	if id < several && p.ascii {
-		if t := &b.terms[id]; !t.open && t.length > 0 && p.single(last+1-t.length, last, t.words-1) {
+		if t := &b.terms[id]; !t.open && !t.listed && t.length > 0 && p.single(last+1-t.length, last, t.words-1) {
 			b.note(p, id, t, span{last + 1 - t.length, last + 1})
 			return
 		}

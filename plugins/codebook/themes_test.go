@@ -132,7 +132,7 @@ func TestBatchesDoNotMix(t *testing.T) {
 	}
 }
 
-// TestLongTexts takes a text of the largest size that is nothing but hits through everything that could be slow.
+// TestLongTexts takes a long text that is nothing but hits through everything that could be slow.
 func TestLongTexts(t *testing.T) {
 	t.Parallel()
 	b := mustOpen(t, `
@@ -141,7 +141,7 @@ themes:
   y: {phrases: ["box NEAR/100 zz", "late NEAR/100 zz"]}
 sentiment: {positive: [late], negative: [box], negators: [late], window: 100}
 `)
-	text := strings.Repeat("late box ", feedback.MaxItemBytes/9)
+	text := strings.Repeat("late box ", feedback.MaxItemBytes/4/9)
 	if got := label(t, b, feedback.Item{Text: text}); len(got.Themes) != 1 || len(got.Themes[0].Evidence) == 0 {
 		t.Fatalf("got %v", got)
 	}

@@ -1,6 +1,7 @@
 package meter_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -334,6 +335,19 @@ func TestNamesMove(t *testing.T) {
 	a.Extra[0].Body = section[:len(section)-8] // malformed names are no reason to refuse the module
 	if _, _, err := e.run(t, instrument(t, a)); err == nil || strings.Contains(err.Error(), "inner") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestNamesThatAskForMemory has a name section for which the compiler would allocate 8 GiB.
+func TestNamesThatAskForMemory(t *testing.T) {
+	t.Parallel()
+	many := code(0xfd, 0xfd, 0xfd, 0xfd, 0x00)
+	for _, section := range [][]byte{code(1, len(many), many), code(2, len(many), many), code(0, len(many), many), code(1, many)} {
+		a := one(hosttest.Func{})
+		a.Extra = []wasmfile.Section{{Name: "name", Body: section}}
+		if bytes.Contains(instrument(t, a), many) {
+			t.Errorf("%x: the count is left in the metered module", section)
+		}
 	}
 }
 

@@ -278,23 +278,46 @@ func TestCloseCutsOffARunningCall(t *testing.T) {
 	}
 }
 
-// TestBothTransportsAnswerAlike builds one source as a module and as a process.
+// TestBothTransportsAnswerAlike builds one source as a module and as a process: the guest of the tests, and the
+// codebook that every program uses.
 func TestBothTransportsAnswerAlike(t *testing.T) {
-	process := start(t)
-	runtime, err := wasmhost.New(t.TempDir())
+	for _, tt := range []struct {
+		dir, settings string
+		texts         []string
+	}{
+		{guest, `{}`, []string{"the box was damaged and the courier rude", "", "grüße: expensive, slow app 🙂", "!drop automatic", "!bad"}},
+		{"plugins/codebook/cmd", `{"themes": {
+			"packaging/opening": {"phrases": ["hard NEAR/2 open*", "\"won't open\""], "negative": ["hard"]},
+			"price": {"phrases": ["expensive", "price AND NOT fair"], "languages": ["en"]}
+		}, "sentiment": {"positive": ["love"], "negative": ["rude"]}}`,
+			[]string{"hard to open, and expensive", "I love the fair price", "ＨＡＲＤ to open", "", "Größe passt nicht, won't open 🙂"}},
+	} {
+		t.Run(tt.dir, func(t *testing.T) { answerAlike(t, tt.dir, tt.settings, items(tt.texts...)) })
+	}
+}
+
+func answerAlike(t *testing.T, dir, settings string, batch []feedback.Item) {
+	t.Helper()
+	manifest := hosttest.Manifest(t, dir)
+	spec := host.Spec{ID: "both", Log: zerolog.Nop(), Manifest: manifest, Grants: host.Grants{Log: true}, Settings: complete(t, &manifest, settings)}
+	process, err := Start(t.Context(), hosttest.Process(t, dir), "", spec)
 	if err != nil {
 		t.Fatal(err)
 	}
-	module, err := runtime.Load(t.Context(), hosttest.Module(t, guest), host.Spec{ID: "guest", Log: zerolog.Nop(), Grants: host.Grants{Log: true}})
+	runtime, err := wasmhost.New("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	module, err := runtime.Load(t.Context(), hosttest.Module(t, dir), spec)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() {
-		if err := errors.Join(module.Close(context.Background()), runtime.Close(context.Background())); err != nil {
+		ctx := context.Background()
+		if err := errors.Join(process.Close(ctx), module.Close(ctx), runtime.Close(ctx)); err != nil {
 			t.Error(err)
 		}
 	}()
-	batch := items("the box was damaged and the courier rude", "", "grüße: expensive, slow app 🙂", "!drop automatic", "!bad")
 	a, err := process.Categorize(t.Context(), batch)
 	if err != nil {
 		t.Fatal(err)
@@ -313,6 +336,23 @@ func TestBothTransportsAnswerAlike(t *testing.T) {
 	if len(a.Results[0].Labels.Themes) == 0 {
 		t.Error("no theme was found: the test shows nothing")
 	}
+}
+
+func complete(t *testing.T, m *sdk.Manifest, settings string) []byte {
+	t.Helper()
+	var given map[string]any
+	if err := json.Unmarshal([]byte(settings), &given); err != nil {
+		t.Fatal(err)
+	}
+	full, problems := m.Settings.Complete(given)
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	b, err := json.Marshal(full)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
 }
 
 func asJSON(t *testing.T, r sdk.Result) string {

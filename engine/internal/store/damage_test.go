@@ -179,6 +179,15 @@ func TestCutLogIsLost(t *testing.T) {
 func TestGapBetweenLogsIsLost(t *testing.T) {
 	t.Parallel()
 	dir := filledBy(t, "two logs")
+	obstacles, err := filepath.Glob(filepath.Join(dir, "badger", "*.sst"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range obstacles {
+		if err := os.Remove(o); err != nil {
+			t.Fatal(err)
+		}
+	}
 	logs, err := filepath.Glob(filepath.Join(dir, "badger", "*.mem"))
 	if err != nil || len(logs) != 2 {
 		t.Fatalf("expected two logs: %v, %v", logs, err)

@@ -45,4 +45,6 @@ func holder(f *os.File) string {
 	return "another process"
 }
 
-func (l *dirLock) unlock() error { return l.f.Close() }
+// unlock gives the lock up at once. Closing the file alone would not, while a process that was just started still
+// shares it.
+func (l *dirLock) unlock() error { return errors.Join(releaseLock(l.f), l.f.Close()) }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -14,6 +15,10 @@ import (
 func TestMain(m *testing.M) {
 	if child := os.Getenv("CLOSEDLOOP_CHILD"); child != "" {
 		os.Exit(runChild(child, os.Args[1:]))
+	}
+	// A failing case is repeated by its seed; files of them would become part of the sources.
+	if err := flag.Set("rapid.nofailfile", "true"); err != nil {
+		panic(err)
 	}
 	goleak.VerifyTestMain(m)
 }

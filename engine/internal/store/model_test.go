@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 	"sync"
 	"testing"
@@ -30,22 +29,19 @@ func modelKey(t *rapid.T) []byte {
 	return NewKey(space).Str(rapid.SampledFrom(modelKeys).Draw(t, "key")).Bytes()
 }
 
-// Random updates, views, scans, timers and reopenings agree with a map.
+// Random updates, views, scans, timers and reopenings agree with a map. All runs share a directory, which each of
+// them empties first.
 func TestModel(t *testing.T) {
 	t.Parallel()
-	rapid.Check(t, func(t *rapid.T) {
-		dir, err := os.MkdirTemp("", "store")
-		if err != nil {
-			t.Fatal(err)
+	m := &model{dir: t.TempDir()}
+	t.Cleanup(func() {
+		if err := m.s.Close(); err != nil {
+			t.Error(err)
 		}
-		defer os.RemoveAll(dir)
-		m := &model{dir: dir, state: map[string]string{}}
-		m.open(t)
-		defer func() {
-			if err := m.s.Close(); err != nil {
-				t.Error(err)
-			}
-		}()
+	})
+	m.open(t)
+	rapid.Check(t, func(t *rapid.T) {
+		m.empty(t)
 		t.Repeat(map[string]func(*rapid.T){
 			"update": m.update,
 			"timer":  m.timer,
@@ -56,7 +52,7 @@ func TestModel(t *testing.T) {
 	})
 }
 
-func (m *model) open(t *rapid.T) {
+func (m *model) open(t interface{ Fatal(...any) }) {
 	s, err := Open(m.dir, small())
 	if err != nil {
 		t.Fatal(err)
@@ -64,8 +60,30 @@ func (m *model) open(t *rapid.T) {
 	m.s = s
 }
 
+func (m *model) empty(t *rapid.T) {
+	m.state = map[string]string{}
+	var keys [][]byte
+	err := m.s.View(func(sn *Snapshot) error {
+		return sn.Scan(nil, nil, false, func(k, _ []byte) (bool, error) {
+			keys = append(keys, bytes.Clone(k))
+			return true, nil
+		})
+	})
+	if err == nil {
+		err = m.s.Update(t.Context(), func(tx *Tx) error {
+			for _, k := range keys {
+				tx.Delete(k)
+			}
+			return nil
+		})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 func (m *model) reopen(t *rapid.T) {
-	if rapid.IntRange(0, 9).Draw(t, "chance") > 0 {
+	if rapid.IntRange(0, 19).Draw(t, "chance") > 0 {
 		t.Skip("an opening takes long")
 	}
 	if err := m.s.Close(); err != nil {

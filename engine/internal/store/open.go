@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
 )
@@ -79,6 +80,9 @@ func (s *Store) takeUp() error {
 	return s.space.openBallast()
 }
 
+// badgerLocked is a part of Badger's error for a directory that is in use.
+const badgerLocked = "Another process is using this Badger database"
+
 // openBadger opens the database, whose directory nobody else uses.
 func openBadger(dir string, o Options) (db *badger.DB, err error) {
 	opts, err := o.Profile.badgerOptions(dir)
@@ -95,7 +99,17 @@ func openBadger(dir string, o Options) (db *badger.DB, err error) {
 		}
 	}()
 	log := &logger{to: o.Logger}
-	if db, err = badger.OpenManaged(opts.WithLogger(log)); err != nil {
+	// Badger's own lock may outlive a Close by an instant, while a process that was just started still shares it.
+	for range 50 {
+		if db, err = badger.OpenManaged(opts.WithLogger(log)); err == nil || !strings.Contains(err.Error(), badgerLocked) {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	switch {
+	case err != nil && strings.Contains(err.Error(), badgerLocked):
+		return nil, errorf(ErrLocked, "end what reads Badger's files", "%s is used by another program", dir)
+	case err != nil:
 		return nil, fmt.Errorf("store: opening %s: %w", dir, err)
 	}
 	if ignored := log.ignored(); ignored != "" {

@@ -89,7 +89,7 @@ type Store struct {
 type Stats struct {
 	Commits    uint64 // synced commits
 	Updates    uint64 // updates that wrote something
-	Bytes      uint64 // bytes of keys and records committed
+	Bytes      uint64 // about the bytes of keys and records committed
 	Waiting    int    // callers of Update now waiting or running
 	Commit     uint64 // number of the last durable commit, over all time
 	FreeBytes  int64  // free bytes on the disk when last measured
@@ -135,8 +135,8 @@ func (s *Store) closeBadger() (err error) {
 	return nil
 }
 
-// Healthy returns nil when the store accepts updates, as far as it knows: else ErrClosed, ErrPoisoned or the error of
-// the last commit.
+// Healthy returns nil when the last commit succeeded: else ErrClosed, ErrPoisoned, or its error, such as ErrFull. Whether
+// there is space again shows in the next update.
 func (s *Store) Healthy() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/dgraph-io/badger/v4"
 )
 
 func TestUpdatesRunAlone(t *testing.T) {
@@ -139,6 +141,14 @@ func TestKeysAndSizes(t *testing.T) {
 		{"too large value", func(tx *Tx) { tx.Set(key("big"), make([]byte, MaxValueBytes+1)) }, ErrTooLarge},
 		{"too large update", func(tx *Tx) { tx.Set(key("a"), big); tx.Set(key("b"), big) }, ErrTooLarge},
 		{"the same key again", func(tx *Tx) { tx.Set(key("a"), big); tx.Set(key("a"), big) }, nil},
+		{"as much as fits", func(tx *Tx) {
+			rest := s.limits.size - entrySize(len(key("a")), MaxValueBytes+recordHeader) - entrySize(len(key("b")), recordHeader)
+			tx.Set(key("a"), big)
+			tx.Set(key("b"), big[:rest])
+			if tx.size != s.limits.size {
+				t.Errorf("size %d, limit %d", tx.size, s.limits.size)
+			}
+		}, nil},
 		{"too many keys", func(tx *Tx) {
 			for i := range s.limits.count + 1 {
 				tx.Delete(key(i))
@@ -349,4 +359,25 @@ func TestViewIsStable(t *testing.T) {
 	if v := read(t, s, key(499)); len(v) != 939 {
 		t.Errorf("%d bytes", len(v))
 	}
+}
+
+// Another program that has Badger's files open is as much in the way as another engine.
+func TestBadgerIsInUse(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	o, err := Small.badgerOptions(filepath.Join(dir, "badger"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, err := badger.OpenManaged(o.WithLogger(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(dir, small()); !errors.Is(err, ErrLocked) {
+		t.Error(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	reopen(t, dir, small())
 }

@@ -116,12 +116,15 @@ func TestTimerFiresOnce(t *testing.T) {
 func TestWheelMissesNothing(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
-	const n = 2000
+	const n = 1000
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		for i := range n {
-			at := feedback.Time((i * 7919) % n)
-			must(t, s, func(tx *Tx) { tx.SetTimer(at, "k", "", nil) })
+		for i := 0; i < n; i += 5 {
+			must(t, s, func(tx *Tx) {
+				for j := range 5 {
+					tx.SetTimer(feedback.Time(((i+j)*7919)%n), "k", "", nil)
+				}
+			})
 		}
 	})
 	fired := 0

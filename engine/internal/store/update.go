@@ -14,7 +14,8 @@ import (
 
 // Update runs fn alone and returns once its writes, and all that it read, are durable. When fn returns an error,
 // Update returns that and nothing is written. fn runs on the caller's goroutine and must be quick: all other updates
-// wait for it. ctx ends the wait for fn's turn; once fn has run, Update waits for the commit.
+// wait for it, and it must not call Update. ctx ends the wait for fn's turn; once fn has run, Update waits for the
+// commit.
 //
 // Errors besides fn's: ErrFull, ErrPoisoned, ErrTooLarge, ErrKey, ErrClosed, ErrCorrupt or ctx's.
 func (s *Store) Update(ctx context.Context, fn func(*Tx) error) error {
@@ -235,6 +236,7 @@ func (l limits) fits(size int64, count int) bool { return size <= l.size && coun
 func (s *Store) join(tx *Tx) *group {
 	if g := s.open; !s.limits.fits(g.size+tx.size, len(g.writes)+len(tx.own)) {
 		s.sealed <- g
+		g.prev = nil // it is durable, or the committer would not have taken g
 		s.open = newGroup(g)
 	}
 	g := s.open

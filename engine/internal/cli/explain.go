@@ -59,7 +59,7 @@ func (s *session) item(ctx context.Context, typed string) (feedback.ItemID, erro
 		}
 		return it.ID, nil
 	}
-	prefix := "f_" + strings.ToUpper(strings.TrimPrefix(strings.ToLower(typed), "f_"))
+	prefix := "f_" + strings.ToUpper(strings.TrimPrefix(strings.ToLower(strings.TrimSuffix(typed, "…")), "f_"))
 	found, err := s.Items(ctx, engine.ItemQuery{Prefix: prefix, Limit: 2})
 	switch {
 	case err != nil:
@@ -188,6 +188,9 @@ func stringsOf(list []any) []string {
 	return out
 }
 
+// messageColumns is how much of a message is shown with the action that sends it.
+const messageColumns = 80
+
 // effectLine writes an action: case in queue packaging, due in 48h.
 func effectLine(e *rules.Effect) string {
 	parts := []string{string(e.Kind)}
@@ -205,9 +208,8 @@ func effectLine(e *rules.Effect) string {
 	add("severity ", string(e.Severity))
 	add("to ", e.Destination)
 	add("", strings.Join(e.Tags, " "))
-	add("", strconv.Quote(cmp.Or(e.Summary, e.Message)))
-	if parts[len(parts)-1] == `""` {
-		parts = parts[:len(parts)-1]
+	if words := cmp.Or(e.Summary, e.Message); words != "" {
+		add("", strconv.Quote(cut(clean(words, oneLine), messageColumns)))
 	}
 	line := parts[0] + ": " + strings.Join(parts[1:], ", ")
 	if len(parts) == 1 {

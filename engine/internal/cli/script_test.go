@@ -123,10 +123,26 @@ func newScript(t *testing.T, file string) *script {
 	s := &script{t: t, file: file, archive: archive, vars: map[string]string{
 		"WORK": t.TempDir(), "REPO": repo, "CONTRACT": "1.0",
 	}}
+	if data := txtar.Format(archive); bytes.Contains(data, []byte("$REPO/plugins/")) || bytes.Contains(data, []byte("$REPO/examples/")) {
+		s.warm()
+	}
 	for _, f := range archive.Files {
 		s.write(f.Name, []byte(s.expand(string(f.Data))))
 	}
 	return s
+}
+
+var warmed sync.Once
+
+// warm has the bundled plugins built and compiled once for all scripts that use them, which would otherwise do the same
+// work side by side.
+func (s *script) warm() {
+	state := filepath.Join(s.t.TempDir(), "state")
+	warmed.Do(func() {
+		if _, errs, code := call("run", "--once", "--state", state, filepath.Join(s.vars["REPO"], "examples/retail")); code != exitOK {
+			s.t.Errorf("the example: exit %d\n%s", code, errs)
+		}
+	})
 }
 
 func (s *script) path(name string) string {

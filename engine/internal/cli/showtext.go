@@ -22,7 +22,7 @@ func (a *app) itemsTable(s *session, items []engine.Item) {
 		a.none("items")
 		return
 	}
-	t := newTable(text("id"), text("given"), narrow("source"), text("score"), elastic("themes"), narrow("queue"), elastic("text"))
+	t := newTable(ident("id"), text("given"), narrow("source"), text("score"), elastic("themes"), narrow("queue"), elastic("text"))
 	for i := range items {
 		it := &items[i]
 		t.add(string(it.ID), instant(it.OccurredAt, s.zone), it.Source, briefScore(it), themeNames(&it.Labels), it.Queue, cmp.Or(it.Text, it.Title))
@@ -144,7 +144,7 @@ func (a *app) casesTable(s *session, cases []feedback.Case) {
 		a.none("cases")
 		return
 	}
-	t := newTable(text("id"), text("status"), narrow("queue"), narrow("owner"), text("priority"), text("opened"), text("due"), text("item"), elastic("rule"))
+	t := newTable(ident("id"), text("status"), narrow("queue"), narrow("owner"), text("priority"), text("opened"), text("due"), ident("item"), elastic("rule"))
 	for i := range cases {
 		c := &cases[i]
 		due := instant(c.DueAt, s.zone)
@@ -174,7 +174,7 @@ func (a *app) deliveriesTable(s *session, ds []feedback.Delivery) {
 		a.none("deliveries waiting")
 		return
 	}
-	t := newTable(text("destination"), text("kind"), text("item"), text("since"), digits("attempts"), text("next"), elastic("last error"))
+	t := newTable(narrow("destination"), text("kind"), ident("item"), text("since"), digits("attempts"), text("next"), elastic("last error"))
 	for i := range ds {
 		d := &ds[i]
 		t.add(d.Destination, d.Kind, string(d.Item), instant(d.CreatedAt, s.zone), strconv.Itoa(d.Attempts), instant(d.NextAt, s.zone), d.LastError)

@@ -28,6 +28,9 @@ func narrow(title string) column {
 	return column{title: title, elastic: true, least: max(6, len(title))}
 }
 
+// ident is a column of ids. Their beginning is enough for people and commands; see session.item.
+func ident(title string) column { return column{title: title, elastic: true, least: 18} }
+
 // table is rows under titles, aligned.
 type table struct {
 	indent  int

@@ -59,24 +59,30 @@ func TestCategorizeAllocatesNothing(t *testing.T) {
 
 func TestFailures(t *testing.T) {
 	t.Parallel()
-	p := loadGuest(t, host.Spec{Limits: host.Limits{Deadline: short, Output: 512 << 10, Memory: 16 << 20}})
+	patient := loadGuest(t, host.Spec{Limits: host.Limits{Deadline: time.Minute, Output: 512 << 10, Memory: 16 << 20}})
+	hasty := loadGuest(t, host.Spec{Limits: host.Limits{Deadline: short}})
 	for _, c := range []struct {
 		text   string
 		code   host.Code
 		cause  string // part of the error
 		stderr string // part of the output
 		keeps  bool   // the instance goes on
+		hasty  bool
 	}{
 		{text: "!panic", code: host.CodeTrap, cause: "nil pointer dereference", stderr: "goroutine"},
 		{text: "!exit", code: host.CodeExit, cause: "exited with code 3", stderr: "leaving"},
-		{text: "!spin", code: host.CodeDeadline, cause: "longer than 100ms", stderr: "guest.__guest_.obey"},
-		{text: "!recurse", code: host.CodeDeadline, cause: "longer than 100ms", stderr: "guest.recurse"},
+		{text: "!spin", code: host.CodeDeadline, cause: "longer than 100ms", stderr: "guest.__guest_.obey", hasty: true},
+		{text: "!recurse", code: host.CodeDeadline, cause: "longer than 100ms", stderr: "guest.recurse", hasty: true},
 		{text: "!hog", code: host.CodeMemory, cause: "more than 16777216 bytes"},
 		{text: "!chatter", code: host.CodeTrap, cause: "panic: enough", stderr: "chatter"},
 		{text: "!long", code: host.CodeFrame, cause: "too large"},
 		{text: "!retry", code: host.CodeRefused, cause: "come back later", keeps: true},
 		{text: "!fatal", code: host.CodeRefused, cause: "never again", keeps: true},
 	} {
+		p := patient
+		if c.hasty {
+			p = hasty
+		}
 		before := p.Stats()
 		b, err := p.Categorize(t.Context(), texts("fine", c.text))
 		if err == nil {
@@ -94,11 +100,14 @@ func TestFailures(t *testing.T) {
 		if after := p.Stats(); after.Discarded-before.Discarded != map[bool]uint64{false: 1, true: 0}[c.keeps] {
 			t.Errorf("%s: %d instances discarded", c.text, after.Discarded-before.Discarded)
 		}
-		if got := themes(t, p, "the box"); len(got) != 1 || got[0] != "packaging/box" {
+		if got := themes(t, patient, "the box"); len(got) != 1 || got[0] != "packaging/box" {
 			t.Errorf("%s: got %v afterwards", c.text, got)
 		}
 	}
-	if s := p.Stats(); s.Errors != 9 || s.Slowest < short {
+	if s := patient.Stats(); s.Errors != 7 || s.Calls != 16 {
+		t.Errorf("got %+v", s)
+	}
+	if s := hasty.Stats(); s.Errors != 2 || s.Slowest < short {
 		t.Errorf("got %+v", s)
 	}
 }
@@ -214,9 +223,9 @@ func TestMemoryStaysFlat(t *testing.T) {
 		return in.memory.Size()
 	}
 	var early uint32
-	for i := range 1500 {
+	for i := range 500 {
 		themes(t, p, "!garbage")
-		if i == 300 {
+		if i == 100 {
 			early = size()
 		}
 	}
@@ -275,7 +284,7 @@ func TestManyCallers(t *testing.T) {
 
 func TestCategorizeEachFindsThePoison(t *testing.T) {
 	t.Parallel()
-	p := loadGuest(t, host.Spec{Limits: host.Limits{Deadline: short}})
+	p := loadGuest(t, host.Spec{Limits: host.Limits{Deadline: time.Minute, Fuel: 50_000_000}})
 	for _, poison := range []string{"!panic", "!spin", "!exit", "!fatal"} {
 		items := batchOf(64)
 		items[41].Text = poison

@@ -33,7 +33,7 @@ func (in *instance) classify(e *host.Error, err error) *host.Error {
 		e.Code, e.Cause = host.CodeContract, contract
 		return e
 	case errors.Is(err, errDeadline):
-		e.Code, e.Cause = host.CodeDeadline, fmt.Errorf("the call took longer than %v", limits.Deadline)
+		e.Code, e.Cause = host.CodeDeadline, fmt.Errorf("the call took longer than %v", in.limit)
 	case errors.Is(err, errFuel):
 		e.Code, e.Cause = host.CodeDeadline, fmt.Errorf("the call ran more than %d instructions", limits.Fuel)
 	case errors.Is(err, errStopped):
@@ -61,11 +61,9 @@ func (in *instance) classify(e *host.Error, err error) *host.Error {
 
 // crashed fills in a crash. A Go guest says why in its output, and then traps or exits with code 2.
 func (in *instance) crashed(e *host.Error, err error) {
-	for line := range strings.Lines(in.output.String()) {
-		if strings.HasPrefix(line, "panic: ") || strings.HasPrefix(line, "fatal error: ") {
-			e.Cause = errors.New(strings.TrimSpace(line))
-			return
-		}
+	if line := in.output.Panic(); line != "" {
+		e.Cause = errors.New(line)
+		return
 	}
 	e.Cause = errors.New(headline(err.Error()))
 }
@@ -74,37 +72,4 @@ func (in *instance) crashed(e *host.Error, err error) {
 func headline(s string) string {
 	s, _, _ = strings.Cut(s, "\n")
 	return strings.TrimSuffix(strings.TrimPrefix(s, "wasm error: "), " (recovered by wazero)")
-}
-
-// tail keeps the end of what the guest writes.
-type tail struct {
-	b   []byte
-	cut bool
-}
-
-// maxOutput is how many bytes of a call's output are kept.
-const maxOutput = 8 << 10
-
-// Write keeps the last bytes of what was written.
-func (t *tail) Write(p []byte) (int, error) {
-	n := len(p)
-	if n > maxOutput {
-		p, t.cut = p[n-maxOutput:], true
-	}
-	if over := len(t.b) + len(p) - maxOutput; over > 0 {
-		t.b, t.cut = append(t.b[:0], t.b[over:]...), true
-	}
-	t.b = append(t.b, p...)
-	return n, nil
-}
-
-func (t *tail) reset() { t.b, t.cut = t.b[:0], false }
-
-// String returns what was kept, as valid UTF-8.
-func (t *tail) String() string {
-	s := strings.ToValidUTF8(string(t.b), "\uFFFD")
-	if t.cut {
-		return "...\n" + s
-	}
-	return s
 }

@@ -43,32 +43,25 @@ func Stamp(module, manifest []byte) ([]byte, error) {
 	return m.WithCustom(sdk.ManifestSection, manifest), nil
 }
 
-// inspect checks all that can be known of a module without compiling it, and returns the metered module.
-func (p *Plugin) inspect(module []byte) ([]byte, error) {
+// inspect checks all that can be known of a module without compiling it.
+func (p *Plugin) inspect(module []byte) error {
 	if size := int64(len(module)); size > p.limits.Module {
-		return nil, p.loadError(host.CodeLimit, fmt.Errorf("the module has %d bytes, expected at most %d", size, p.limits.Module), "")
+		return p.loadError(host.CodeLimit, fmt.Errorf("the module has %d bytes, expected at most %d", size, p.limits.Module), "")
 	}
 	m, err := wasmfile.Parse(module)
 	if err != nil {
-		return nil, p.malformed(err)
+		return p.malformed(err)
 	}
 	if err := p.readManifest(m); err != nil {
-		return nil, err
+		return err
 	}
 	if err := p.checkImports(m); err != nil {
-		return nil, err
+		return err
 	}
 	if err := p.checkExports(m); err != nil {
-		return nil, err
+		return err
 	}
-	if err := p.checkMemory(m); err != nil {
-		return nil, err
-	}
-	metered, err := meter.Instrument(module, meter.Limits{})
-	if err != nil {
-		return nil, p.malformed(err)
-	}
-	return metered, nil
+	return p.checkMemory(m)
 }
 
 func (p *Plugin) malformed(err error) error {
@@ -191,7 +184,7 @@ func signatureOf(name string) signature {
 
 // signatures checks the types of the exports and that every import can be linked.
 func (p *Plugin) signatures() error {
-	functions := p.module.ExportedFunctions()
+	functions := p.code.module.ExportedFunctions()
 	for _, name := range append(p.required(), "cl_idle", "_initialize") {
 		f, ok := functions[name]
 		want := signatureOf(name)
@@ -200,9 +193,9 @@ func (p *Plugin) signatures() error {
 				typeName(f.ParamTypes(), f.ResultTypes()), typeName(want.params, want.results)), "")
 		}
 	}
-	for _, f := range p.module.ImportedFunctions() {
+	for _, f := range p.code.module.ImportedFunctions() {
 		module, name, _ := f.Import()
-		offered := p.runtime.Module(module).ExportedFunctionDefinitions()[name]
+		offered := p.code.runtime.Module(module).ExportedFunctionDefinitions()[name]
 		switch {
 		case offered == nil:
 			return p.loadError(host.CodeModule, fmt.Errorf("the module imports %s.%s, which this engine does not have", module, name), "")

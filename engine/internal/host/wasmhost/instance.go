@@ -57,10 +57,11 @@ type instance struct {
 
 	fuel     api.MutableGlobal
 	left     int64 // fuel of this call besides what the counter has
+	limit    time.Duration
 	deadline time.Time
 
 	monotonic int64 // nanoseconds: one second, and what the guest slept
-	output    tail
+	output    host.Tail
 	files     fileTable
 	answer    []byte // to the last HTTP request, until the guest has room for it
 	status    int
@@ -114,17 +115,22 @@ func (in *instance) refuel() {
 
 // begin begins a call.
 func (in *instance) begin(ctx context.Context, at feedback.Time) {
+	in.session.Begin(at)
+	in.bound(ctx, in.plugin.limits.Deadline, in.plugin.limits.Fuel)
+}
+
+// bound bounds what comes in time and, unless fuel is zero, in fuel.
+func (in *instance) bound(ctx context.Context, limit time.Duration, fuel int64) {
 	in.Context = ctx
-	in.deadline = time.Now().Add(in.plugin.limits.Deadline)
+	in.limit, in.deadline = limit, time.Now().Add(limit)
 	in.left = math.MaxInt64
-	if f := in.plugin.limits.Fuel; f > 0 {
-		in.left = f
+	if fuel > 0 {
+		in.left = fuel
 	}
 	if in.fuel != nil {
 		in.refuel()
 	}
-	in.session.Begin(at)
-	in.output.reset()
+	in.output.Reset()
 	in.linear.denied = false
 }
 
@@ -137,12 +143,13 @@ func (in *instance) end() {
 // instance makes and configures an instance.
 func (p *Plugin) instance(ctx context.Context, at feedback.Time) (*instance, error) {
 	in := &instance{plugin: p, session: p.set.Session(), linear: &linear{limit: p.limits.Memory}, monotonic: int64(time.Second)}
-	in.begin(ctx, at)
+	in.session.Begin(at)
+	in.bound(ctx, p.limits.Start, 0)
 	call := "load"
 	err := in.start()
 	if err == nil {
 		call = "configure"
-		err = in.configure(ctx, at)
+		err = in.configure(at)
 	}
 	if err != nil {
 		e := in.explain(call, err)
@@ -165,7 +172,7 @@ func (in *instance) start() (err error) {
 	p := in.plugin
 	config := wazero.NewModuleConfig().WithName("").WithStartFunctions().WithStdout(&in.output).WithStderr(&in.output)
 	config = in.clock(config)
-	in.module, err = p.runtime.InstantiateModule(experimental.WithMemoryAllocator(in, in.linear), p.module, config)
+	in.module, err = p.code.runtime.InstantiateModule(experimental.WithMemoryAllocator(in, in.linear), p.code.module, config)
 	if err != nil {
 		return err
 	}
@@ -184,9 +191,8 @@ func (in *instance) start() (err error) {
 }
 
 // configure checks the contract version and hands over the settings.
-func (in *instance) configure(ctx context.Context, at feedback.Time) error {
+func (in *instance) configure(at feedback.Time) error {
 	p := in.plugin
-	in.begin(ctx, at)
 	if err := in.module.ExportedFunction("cl_abi").CallWithStack(in, in.stack[:]); err != nil {
 		return err
 	}
@@ -203,7 +209,6 @@ func (in *instance) configure(ctx context.Context, at feedback.Time) error {
 		}
 		c.Files = in.files.number(infos)
 	}
-	in.begin(ctx, at)
 	answer, err := in.send(in.module.ExportedFunction("cl_configure"), wire.AppendConfigure(nil, &c))
 	if err != nil {
 		return err
@@ -287,9 +292,7 @@ func (in *instance) categorize(at feedback.Time, items []feedback.Item, into *wi
 func (in *instance) rested() bool {
 	in.served++
 	if in.idle != nil && in.served%idleEvery == 0 {
-		in.left, in.deadline = math.MaxInt64, time.Now().Add(in.plugin.limits.Deadline)
-		in.Context = context.Background()
-		in.refuel()
+		in.bound(context.Background(), in.plugin.limits.Deadline, 0)
 		if err := in.idle.CallWithStack(in, nil); err != nil {
 			in.discard()
 			return false

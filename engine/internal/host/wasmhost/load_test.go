@@ -99,7 +99,7 @@ func TestLoadRefuses(t *testing.T) {
 		}), code: host.CodeTrap, cause: "unreachable"},
 		{name: "endless start", module: assembled(func(a *hosttest.Assembly) {
 			a.Funcs = append(a.Funcs, hosttest.Func{Name: "_initialize", Body: []byte{0x03, 0x40, 0x0c, 0, 0x0b}})
-		}), spec: host.Spec{Limits: host.Limits{Deadline: short}}, code: host.CodeDeadline, cause: "longer than"},
+		}), spec: host.Spec{Limits: host.Limits{Start: short}}, code: host.CodeDeadline, cause: "longer than"},
 		{name: "garbage from configure", module: assembled(body(2, at(500, 24))), code: host.CodeFrame, cause: "malformed"},
 		{name: "file not there", module: assembled(body(3, at(0, 24))), spec: host.Spec{Grants: host.Grants{File: "/no/such/file"}}, code: host.CodeGrant, cause: "no such file"},
 		{name: "bad host", module: assembled(body(3, at(0, 24))), spec: host.Spec{Grants: host.Grants{HTTP: []string{"http://x/"}}}, code: host.CodeGrant, cause: "http[0]"},

@@ -7,8 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/tetratelabs/wazero"
-
 	"github.com/closedloop/closedloop/engine/internal/host"
 	"github.com/closedloop/closedloop/engine/internal/host/grants"
 	"github.com/closedloop/closedloop/engine/internal/host/pool"
@@ -23,8 +21,8 @@ type Plugin struct {
 	limits  host.Limits
 	version string // digits only
 	set     *grants.Set
-	runtime wazero.Runtime
-	module  wazero.CompiledModule
+	owner   *Runtime
+	code    *code
 
 	shared  *pool.Pool[*instance]
 	poller  *pool.Pool[*instance] // the one instance that polls
@@ -213,11 +211,8 @@ func (p *Plugin) Close(ctx context.Context) error {
 	if p.set != nil {
 		p.set.Close()
 	}
-	if p.runtime != nil {
-		_ = p.runtime.Close(context.WithoutCancel(ctx)) // it fails only when it is closed already
-	}
-	if p.module != nil {
-		_ = p.module.Close(context.WithoutCancel(ctx))
+	if p.code != nil {
+		p.owner.release(ctx, p.code)
 	}
 	return nil
 }

@@ -10,8 +10,9 @@
 //   - An instance that failed in any way but by refusing is closed. One whose memory has grown is replaced.
 //   - A call to Categorize allocates nothing once the buffers have grown.
 //
-// Each plugin has a wazero.Runtime of its own; compiled code is kept in a folder that all share. That folder holds
-// machine code that is run without a further check, so it is made for this user alone and must stay so.
+// Each module has a wazero.Runtime of its own, which plugins that run the same module share; compiled code is kept in a
+// folder that all share. That folder holds machine code that is run without a further check, so it is made for this user
+// alone and must stay so.
 //
 //	rt, err := wasmhost.New(filepath.Join(state, "cache"))
 //	defer rt.Close(ctx)
@@ -27,17 +28,14 @@ import (
 	"encoding/hex"
 	"fmt"
 	"os"
-	"runtime"
 	"sync"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/experimental"
-	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 
 	"github.com/closedloop/closedloop/engine/internal/host"
 	"github.com/closedloop/closedloop/engine/internal/host/grants"
-	"github.com/closedloop/closedloop/engine/internal/host/meter"
 	"github.com/closedloop/closedloop/engine/internal/host/pool"
 	"github.com/closedloop/closedloop/sdk"
 )
@@ -49,13 +47,14 @@ const features = api.CoreFeaturesV2 | experimental.CoreFeaturesTailCall
 type Runtime struct {
 	cache wazero.CompilationCache
 	mu    sync.Mutex // held while compiling, which takes much memory
+	codes map[[sha256.Size]byte]*code
 }
 
 // New returns a runtime that keeps compiled code in the folder cacheDir, which is made with mode 0700. With an empty
 // cacheDir it keeps it in memory.
 func New(cacheDir string) (*Runtime, error) {
 	if cacheDir == "" {
-		return &Runtime{cache: wazero.NewCompilationCache()}, nil
+		return &Runtime{cache: wazero.NewCompilationCache(), codes: map[[sha256.Size]byte]*code{}}, nil
 	}
 	if err := os.MkdirAll(cacheDir, 0o700); err != nil {
 		return nil, fmt.Errorf("compilation cache: %w", err)
@@ -67,7 +66,7 @@ func New(cacheDir string) (*Runtime, error) {
 	if err != nil {
 		return nil, fmt.Errorf("compilation cache: %w", err)
 	}
-	return &Runtime{cache: cache}, nil
+	return &Runtime{cache: cache, codes: map[[sha256.Size]byte]*code{}}, nil
 }
 
 // Close frees the compiled code. Every plugin must have been closed.
@@ -81,6 +80,7 @@ func (rt *Runtime) Load(ctx context.Context, module []byte, spec host.Spec) (hos
 		spec.Settings = []byte("{}")
 	}
 	p := &Plugin{
+		owner:   rt,
 		spec:    spec,
 		limits:  spec.Limits,
 		version: digest(module, spec.Settings),
@@ -96,15 +96,15 @@ func (rt *Runtime) Load(ctx context.Context, module []byte, spec host.Spec) (hos
 }
 
 func (rt *Runtime) load(ctx context.Context, p *Plugin, module []byte) error {
-	metered, err := p.inspect(module)
+	err := p.inspect(module)
 	if err != nil {
 		return err
 	}
 	if p.set, err = grants.Open(&p.spec); err != nil {
 		return err
 	}
-	if err := rt.compile(ctx, p, metered); err != nil {
-		return p.loadError(host.CodeModule, err, "")
+	if p.code, err = rt.acquire(ctx, module); err != nil {
+		return p.malformed(err)
 	}
 	if err := p.signatures(); err != nil {
 		return err
@@ -119,60 +119,6 @@ func digest(module, settings []byte) string {
 	h.Write(sum[:])
 	h.Write(settings)
 	return hex.EncodeToString(h.Sum(nil)[:6])
-}
-
-// compile compiles the module, with the shared cache if that works.
-func (rt *Runtime) compile(ctx context.Context, p *Plugin, module []byte) error {
-	rt.mu.Lock()
-	defer rt.mu.Unlock()
-	err := p.compile(ctx, module, rt.cache)
-	if err == nil {
-		return nil
-	}
-	// A damaged cache must not keep a plugin from running. An error of the module itself comes again.
-	return p.compile(ctx, module, nil)
-}
-
-// compile makes the plugin's wazero runtime and compiles the module in it. wazero panics on some modules.
-func (p *Plugin) compile(ctx context.Context, module []byte, cache wazero.CompilationCache) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = fmt.Errorf("the compiler cannot cope with the module: %v", v)
-		}
-	}()
-	if p.runtime != nil {
-		_ = p.runtime.Close(ctx)
-	}
-	config := wazero.NewRuntimeConfig().WithCoreFeatures(features).WithDebugInfoEnabled(false)
-	if cache != nil {
-		config = config.WithCompilationCache(cache)
-	}
-	p.runtime = wazero.NewRuntimeWithConfig(ctx, config)
-	if _, err := wasi_snapshot_preview1.Instantiate(ctx, p.runtime); err != nil {
-		return err
-	}
-	if err := p.link(ctx); err != nil {
-		return err
-	}
-	workers := min(runtime.GOMAXPROCS(0), 4)
-	p.module, err = p.runtime.CompileModule(experimental.WithCompilationWorkers(ctx, workers), module)
-	return err
-}
-
-// link offers the host's functions to the module.
-func (p *Plugin) link(ctx context.Context) error {
-	_, err := p.runtime.NewHostModuleBuilder(meter.ImportModule).
-		NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(tick), nil, nil).Export(meter.ImportName).
-		Instantiate(ctx)
-	if err != nil {
-		return err
-	}
-	b := p.runtime.NewHostModuleBuilder(importModule)
-	for name, f := range imports {
-		b = b.NewFunctionBuilder().WithGoModuleFunction(f.call, f.params, f.results).Export(name)
-	}
-	_, err = b.Instantiate(ctx)
-	return err
 }
 
 func (p *Plugin) loadError(code host.Code, cause error, hint string) *host.Error {

@@ -94,7 +94,8 @@ type Engine struct {
 
 	life    context.Context // ends when Close begins
 	end     context.CancelFunc
-	running sync.Mutex // held by Run
+	replays sync.Mutex    // one replay at a time
+	running chan struct{} // holds one while Run or RunOnce runs
 }
 
 // Open loads the program in dir, its plugins and its state. When the program is at fault the error is
@@ -111,7 +112,7 @@ func Open(ctx context.Context, dir string, o Options) (*Engine, error) {
 	if o.State == "" {
 		o.State = prog.StateDir
 	}
-	e := &Engine{opts: o, program: prog, intake: make(chan struct{}, o.Intake), meter: newMeter(), started: o.Now()}
+	e := &Engine{opts: o, program: prog, intake: make(chan struct{}, o.Intake), running: make(chan struct{}, 1), meter: newMeter(), started: o.Now()}
 	e.life, e.end = context.WithCancel(context.Background())
 	st, err := store.Open(o.State, store.Options{Profile: store.Profile(o.Profile)})
 	if err != nil {
@@ -172,16 +173,19 @@ func (e *Engine) assemble(ctx context.Context) error {
 		})
 	}
 	e.outbox = outbox.New(e.store, destinations, e.now, e.outboxHooks())
-	return nil
+	return e.pipe.Release(ctx, e.now())
 }
 
-// Close ends Run, waits for what is under way, for plugins until ctx ends, and releases everything. It is safe to call
-// it again.
+// Close ends Run, waits for what is under way until ctx ends, cuts off what is then still running in plugins, and
+// releases everything. It is safe to call it again. It must not be called from a function of Events.
 func (e *Engine) Close(ctx context.Context) error {
 	e.end()
-	e.running.Lock()
-	defer e.running.Unlock()
 	var err error
+	select {
+	case e.running <- struct{}{}:
+		defer func() { <-e.running }()
+	case <-ctx.Done():
+	}
 	if e.plugins != nil {
 		err = e.plugins.close(ctx)
 	}

@@ -65,10 +65,10 @@ func (e *Engine) Ingest(ctx context.Context, source string, items ...feedback.It
 		n := min(len(items), chunkItems)
 		chunk := pipeline.Chunk{Source: e.source(source), Batch: "push", Items: items[:n], ReceivedAt: e.now()}
 		r, err := e.take(ctx, chunk)
+		total.add(&r)
 		if err != nil {
 			return total, err
 		}
-		total.add(&r)
 		items = items[n:]
 	}
 	return total, nil
@@ -85,11 +85,18 @@ func (e *Engine) Receive(ctx context.Context, source string, req sdk.ReceiveRequ
 	if err != nil {
 		return Report{}, err
 	}
-	chunk := pipeline.Chunk{Source: e.source(source), Batch: "received", Items: res.Items, Rejects: res.Rejects, ReceivedAt: e.now()}
-	r, err := e.take(ctx, chunk)
-	var report Report
-	report.add(&r)
-	return report, err
+	total := Report{}
+	for first := true; first || len(res.Items) > 0; first = false {
+		n := min(len(res.Items), chunkItems)
+		chunk := pipeline.Chunk{Source: e.source(source), Batch: "received", Items: res.Items[:n], Rejects: res.Rejects, ReceivedAt: e.now()}
+		r, err := e.take(ctx, chunk)
+		total.add(&r)
+		if err != nil {
+			return total, err
+		}
+		res.Items, res.Rejects = res.Items[n:], nil
+	}
+	return total, nil
 }
 
 // take prepares and commits one chunk.

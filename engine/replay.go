@@ -17,6 +17,8 @@ var ErrNoReplay = errors.New("engine: a rejected row cannot be replayed; mend it
 // Replay tries a dead letter again: an item is ingested anew, a delivery goes back to the end of its destination's
 // line under the same key. The letter is gone once that is durable. It returns what became of an item.
 func (e *Engine) Replay(ctx context.Context, id string) (Row, error) {
+	e.replays.Lock()
+	defer e.replays.Unlock()
 	letter, err := e.deadLetter(id)
 	if err != nil {
 		return Row{}, err
@@ -41,19 +43,22 @@ func (e *Engine) deadLetter(id string) (l *feedback.DeadLetter, err error) {
 	return l, nil
 }
 
+// replayItem ingests the item anew. One that is there already, because a categorizer refused it late, is labelled anew.
 func (e *Engine) replayItem(ctx context.Context, l *feedback.DeadLetter) (Row, error) {
 	r, err := e.take(ctx, pipeline.Chunk{
-		Source: e.source(l.Source), Batch: l.Batch, Items: []feedback.Item{*l.Item}, ReceivedAt: e.now(),
+		Source: e.source(l.Source), Batch: l.Batch, Items: []feedback.Item{*l.Item}, ReceivedAt: e.now(), Letter: l.ID,
 	})
 	if err != nil {
-		return Row{}, err
+		return Row{}, fmt.Errorf("dead letter %s: %w", l.ID, err)
 	}
 	row := Row{ID: r.Rows[0].ID, Outcome: Outcome(r.Rows[0].Outcome), Reason: r.Rows[0].Reason}
-	if row.Outcome == OutcomeRejected {
+	if row.Outcome != OutcomeDuplicate {
 		return row, nil
 	}
-	return row, e.store.Update(ctx, func(tx *store.Tx) error {
-		tx.Delete(records.DeadLetterKey(l.ID))
-		return nil
-	})
+	refused, err := e.pipe.Relabel(ctx, row.ID, e.now())
+	if err == nil && refused != "" {
+		row.Outcome, row.Reason = OutcomeRejected, refused
+		err = e.store.Update(ctx, func(tx *store.Tx) error { return store.Put(tx, records.DeadLetterKey(l.ID), l) })
+	}
+	return row, err
 }

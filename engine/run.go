@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -26,7 +27,9 @@ const (
 	timerBatch = 256
 	// leastWait and mostWait bound the wait after a failure, which doubles each time.
 	leastWait = time.Second
-	mostWait  = time.Minute
+	// shortestWait is the least that a source may ask to wait.
+	shortestWait = 100 * time.Millisecond
+	mostWait     = time.Minute
 )
 
 // Run polls the sources, fires timers, labels what waits and delivers messages, until ctx ends. Then it finishes the
@@ -56,16 +59,18 @@ var errRuns = errors.New("engine: it runs already")
 // begin opens the socket. The returned context ends with ctx, with Close, and when stop is called, which also closes
 // the socket.
 func (e *Engine) begin(ctx context.Context) (context.Context, *admin.Server, func(), error) {
-	if !e.running.TryLock() {
+	select {
+	case e.running <- struct{}{}:
+	default:
 		return nil, nil, nil, errRuns
 	}
 	if e.life.Err() != nil {
-		e.running.Unlock()
+		<-e.running
 		return nil, nil, nil, ErrClosed
 	}
 	server, err := e.serveAdmin()
 	if err != nil {
-		e.running.Unlock()
+		<-e.running
 		return nil, nil, nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
@@ -74,7 +79,7 @@ func (e *Engine) begin(ctx context.Context) (context.Context, *admin.Server, fun
 		unlink()
 		cancel()
 		_ = server.Close() // what it leaves is replaced by the next one
-		e.running.Unlock()
+		<-e.running
 	}, nil
 }
 
@@ -150,24 +155,30 @@ func (e *Engine) drain(ctx context.Context, src *program.Plugin) (wait time.Dura
 	if err != nil {
 		return 0, err
 	}
-	g, gctx := errgroup.WithContext(ctx)
+	fetching, stop := context.WithCancel(ctx)
+	defer stop()
 	ready := make(chan *pipeline.Prepared, 1)
-	g.Go(func() error {
+	fetched := make(chan error, 1)
+	go func() {
 		defer close(ready)
-		wait, err = e.fetch(gctx, src, checkpoint, ready)
-		return err
-	})
-	g.Go(func() error {
-		for p := range ready {
-			r, err := e.commit(gctx, p)
-			if err != nil {
-				return err
-			}
-			e.meter.progress(src.ID, &r)
+		var err error
+		wait, err = e.fetch(fetching, src, checkpoint, ready)
+		fetched <- err
+	}()
+	for p := range ready {
+		if err != nil {
+			continue // what follows a failed commit is fetched again
 		}
-		return nil
-	})
-	err = g.Wait()
+		var r pipeline.Report
+		if r, err = e.commit(ctx, p); err != nil {
+			stop()
+			continue
+		}
+		e.meter.progress(src.ID, &r)
+	}
+	if failed := <-fetched; err == nil {
+		err = failed
+	}
 	return wait, err
 }
 
@@ -178,6 +189,9 @@ func (e *Engine) fetch(ctx context.Context, src *program.Plugin, checkpoint []by
 		polled, err := plugin.Poll(ctx, sdk.PollRequest{Checkpoint: checkpoint, Limit: chunkItems})
 		if err != nil {
 			return 0, err
+		}
+		if polled.More && len(polled.Items)+len(polled.Rejects) == 0 && bytes.Equal(polled.Next, checkpoint) {
+			return 0, sdk.Fatal("the source says that there is more, and gives nothing")
 		}
 		if n := len(polled.Next); n > sdk.MaxCheckpoint {
 			return 0, sdk.Fatal("checkpoint of %d bytes, expected at most %d", n, sdk.MaxCheckpoint)
@@ -196,7 +210,7 @@ func (e *Engine) fetch(ctx context.Context, src *program.Plugin, checkpoint []by
 		}
 		if !polled.More {
 			if polled.Wait > 0 {
-				return polled.Wait, nil
+				return max(polled.Wait, shortestWait), nil
 			}
 			return src.Every, nil
 		}
@@ -221,6 +235,9 @@ func (e *Engine) tick(ctx context.Context) error {
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
 	for {
+		if err := e.store.Healthy(); errors.Is(err, ErrPoisoned) {
+			return err
+		}
 		if err := e.fireDue(ctx); errors.Is(err, ErrPoisoned) {
 			return err
 		} else if err != nil && ctx.Err() == nil {

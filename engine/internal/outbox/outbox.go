@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -113,52 +114,69 @@ func (o *Outbox) Wake(destination string) {
 	}
 }
 
-// Run serves every destination until ctx ends. Store failures do not end it: the messages stay where they are.
+// look is the longest that a destination waits before it looks for due messages unasked.
+const look = time.Minute
+
+// Run serves every destination until ctx ends. Store failures do not end it: the messages stay where they are, and are
+// tried again.
 func (o *Outbox) Run(ctx context.Context) {
 	var wg sync.WaitGroup
-	for id, l := range o.lanes {
-		o.Wake(id)
-		wg.Go(func() {
-			for {
-				select {
-				case <-ctx.Done():
-					return
-				case <-l.wake:
-				}
-				_, _ = o.drain(ctx, l) // what failed is in the store, and told through the hooks
-			}
-		})
+	for _, l := range o.lanes {
+		wg.Go(func() { o.serve(ctx, l) })
 	}
 	wg.Wait()
+}
+
+func (o *Outbox) serve(ctx context.Context, l *lane) {
+	for pause := time.Second; ; {
+		_, next, err := o.drain(ctx, l)
+		if err != nil {
+			next, pause = pause, min(2*pause, look)
+		} else {
+			pause = time.Second
+		}
+		timer := time.NewTimer(min(max(next, time.Millisecond), look))
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-l.wake:
+			timer.Stop()
+		case <-timer.C:
+		}
+	}
 }
 
 // Drain tries what is due at each destination once, in order, until one fails. It returns how many were sent.
 func (o *Outbox) Drain(ctx context.Context) (sent int, err error) {
 	for _, l := range o.lanes {
-		n, e := o.drain(ctx, l)
+		n, _, e := o.drain(ctx, l)
 		sent, err = sent+n, errors.Join(err, e)
 	}
 	return sent, err
 }
 
-// drain sends the lane's messages from the head until none is due.
-func (o *Outbox) drain(ctx context.Context, l *lane) (sent int, err error) {
+// drain sends the lane's messages from the head until none is due, and returns how long that will be.
+func (o *Outbox) drain(ctx context.Context, l *lane) (sent int, next time.Duration, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for ctx.Err() == nil {
 		d, err := o.head(l.ID)
-		if err != nil || d == nil || d.NextAt > o.now() {
-			return sent, err
+		if err != nil || d == nil {
+			return sent, look, err
+		}
+		if left := d.NextAt.Std().Sub(o.now().Std()); d.NextAt != 0 && left > 0 {
+			return sent, left, nil
 		}
 		ok, err := o.attempt(ctx, l, d)
 		if err != nil {
-			return sent, err
+			return sent, look, err
 		}
 		if ok {
 			sent++
 		}
 	}
-	return sent, ctx.Err()
+	return sent, look, ctx.Err()
 }
 
 // head returns the destination's oldest message, or nil.
@@ -181,19 +199,20 @@ func (o *Outbox) attempt(ctx context.Context, l *lane, d *feedback.Delivery) (se
 	d.Attempts++
 	key := records.DeliveryKey(d.Destination, d.Sequence)
 	if failure == nil {
-		if err := o.store.Update(ctx, func(tx *store.Tx) error { tx.Delete(key); return nil }); err != nil {
+		// A stop that comes now must not make it be sent again.
+		if err := o.store.Update(context.WithoutCancel(ctx), func(tx *store.Tx) error { tx.Delete(key); return nil }); err != nil {
 			return false, err
 		}
 		call(o.hooks.Sent, *d)
 		return true, nil
 	}
 	f := sdk.FailureOf(failure)
-	d.LastError = failure.Error()
+	d.LastError = clip(failure.Error())
 	now := o.now()
 	if code, reason := l.Policy.giveUp(d, f, now); code != "" {
 		return false, o.kill(ctx, d, code, reason, now)
 	}
-	d.NextAt = now.Add(l.Policy.Backoff(d.Attempts, f.After, rand.Float64()))
+	d.NextAt = now.Add(l.Policy.Backoff(d.Attempts, min(f.After, longestAfter), rand.Float64()))
 	err = o.store.Update(ctx, func(tx *store.Tx) error {
 		tx.SetTimer(d.NextAt, TimerRetry, d.Destination, nil)
 		return store.Put(tx, key, d)
@@ -241,6 +260,9 @@ func (o *Outbox) Replay(ctx context.Context, letter feedback.DeadLetter) error {
 	}
 	d.Attempts, d.NextAt, d.CreatedAt = 0, 0, o.now()
 	err := o.store.Update(ctx, func(tx *store.Tx) error {
+		if _, err := tx.Get(records.DeadLetterKey(letter.ID)); err != nil {
+			return fmt.Errorf("dead letter %s: %w", letter.ID, err)
+		}
 		n, err := records.NextSequence(tx, d.Destination)
 		if err != nil {
 			return err
@@ -254,6 +276,18 @@ func (o *Outbox) Replay(ctx context.Context, letter feedback.DeadLetter) error {
 		o.Wake(d.Destination)
 	}
 	return err
+}
+
+// longestAfter bounds what a destination may ask to wait.
+const longestAfter = 24 * time.Hour
+
+// clip bounds a message that is kept.
+func clip(s string) string {
+	const most = 1 << 10
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "…"
 }
 
 func call[T any](hook func(T), v T) {

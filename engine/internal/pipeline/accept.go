@@ -20,12 +20,14 @@ type refusal struct{ code, reason string }
 
 // accepted is an item on its way to the commit.
 type accepted struct {
-	item     feedback.Item
-	hash     records.Hash
-	repaired bool
-	refused  *refusal
-	poison   bool // refused because a plugin could not survive it: kept whole, for replay
-	known    bool // exact duplicate already when it was accepted
+	item      feedback.Item
+	hash      records.Hash
+	row       int // its number in the chunk, from 1
+	repaired  bool
+	versioned bool // the source gave the version
+	refused   *refusal
+	poison    bool // refused because a plugin could not survive it: kept whole, for replay
+	known     bool // exact duplicate already when it was accepted
 	// labels and waiting are what the categorizers said, and which of them could not be asked.
 	labels   []feedback.Change
 	waiting  []string
@@ -43,7 +45,11 @@ func (p *Pipeline) accept(c *Chunk, in *feedback.Item) accepted {
 	complete(it, &c.Source.Defaults)
 	a.repaired = repair(it)
 	it.OccurredAssumed = it.OccurredAt == 0
+	a.versioned = it.Version != 0
 	if a.refused = p.check(it); a.refused != nil {
+		return a
+	}
+	if a.hash, a.refused = contentHash(it); a.refused != nil {
 		return a
 	}
 	if it.ExternalID == "" && it.Synthetic == "" {
@@ -51,7 +57,6 @@ func (p *Pipeline) accept(c *Chunk, in *feedback.Item) accepted {
 	} else if it.ExternalID != "" {
 		it.Synthetic = ""
 	}
-	a.hash = contentHash(it)
 	if it.OccurredAssumed {
 		it.OccurredAt = it.ReceivedAt
 	}
@@ -140,8 +145,28 @@ func repairAttributes(attrs *feedback.Attributes) (changed bool) {
 	return changed
 }
 
+// The bounds of what becomes part of a key, and of an item as it is stored.
+const (
+	maxKeyPart = 1 << 10
+	maxEncoded = feedback.MaxItemBytes + feedback.MaxItemBytes/2
+)
+
 // check returns why the item cannot be accepted, or nil.
 func (p *Pipeline) check(it *feedback.Item) *refusal {
+	for _, part := range [...]struct{ name, value string }{
+		{"external_id", it.ExternalID}, {"batch", it.Batch}, {"position", it.Position}, {"survey", string(it.Survey)}, {"channel", it.Channel},
+		{"touchpoint", it.Touchpoint}, {"customer.id", it.Customer.ID}, {"customer.segment", it.Customer.Segment},
+	} {
+		if len(part.value) > maxKeyPart {
+			return &refusal{"too_long", fmt.Sprintf("%s: found %d bytes, expected at most %d", part.name, len(part.value), maxKeyPart)}
+		}
+	}
+	if s := it.Synthetic; s != "" && s != feedback.SyntheticMissing && s != feedback.SyntheticDamaged {
+		return &refusal{"bad_synthetic", fmt.Sprintf("synthetic: found %.40q, expected missing or damaged", string(s))}
+	}
+	if r := checkNumbers(it); r != nil {
+		return r
+	}
 	if n := it.Size(); n > feedback.MaxItemBytes {
 		return &refusal{"too_large", fmt.Sprintf("found %d bytes, expected at most %d", n, feedback.MaxItemBytes)}
 	}
@@ -155,6 +180,35 @@ func (p *Pipeline) check(it *feedback.Item) *refusal {
 		return r
 	}
 	return checkAttributes("customer.attributes", it.Customer.Attributes, p.cfg.CustomerAttributes)
+}
+
+// checkNumbers refuses what cannot be stored: numbers that are none, and instants outside of the years 1 to 9999.
+func checkNumbers(it *feedback.Item) *refusal {
+	for _, n := range [...]struct {
+		name  string
+		value *float64
+	}{
+		{"customer.arr", it.Customer.ARR}, {"customer.tenure_days", it.Customer.TenureDays},
+		{"scale_min", it.ScaleMin}, {"scale_max", it.ScaleMax},
+	} {
+		if n.value != nil && (math.IsNaN(*n.value) || math.IsInf(*n.value, 0)) {
+			return &refusal{"bad_number", fmt.Sprintf("%s: found %v, expected a number", n.name, *n.value)}
+		}
+	}
+	instants := []feedback.Time{it.OccurredAt, it.ReceivedAt}
+	for _, attrs := range [...]feedback.Attributes{it.Attributes, it.Customer.Attributes} {
+		for _, v := range attrs {
+			if t, ok := v.Time(); ok {
+				instants = append(instants, t)
+			}
+		}
+	}
+	for _, t := range instants {
+		if y := t.Std().Year(); y < 1 || y > 9999 {
+			return &refusal{"bad_time", fmt.Sprintf("found an instant in the year %d, expected 1 to 9999", y)}
+		}
+	}
+	return nil
 }
 
 func checkScore(it *feedback.Item) *refusal {
@@ -200,15 +254,18 @@ func checkAttributes(path string, attrs feedback.Attributes, declared map[string
 }
 
 // contentHash covers what the source says, and neither when, where nor under which id it said it.
-func contentHash(it *feedback.Item) records.Hash {
+func contentHash(it *feedback.Item) (records.Hash, *refusal) {
 	content := *it
 	content.ID, content.Source, content.ExternalID, content.Synthetic = "", "", "", ""
 	content.Version, content.ReceivedAt, content.Batch, content.Position = 0, 0, "", ""
 	content.OccurredAssumed = false
 	b, err := json.Marshal(&content)
-	if err != nil { // an item holds nothing that JSON cannot
-		panic(err)
+	if err != nil {
+		return records.Hash{}, &refusal{"bad_item", err.Error()}
+	}
+	if len(b) > maxEncoded {
+		return records.Hash{}, &refusal{"too_large", fmt.Sprintf("found %d bytes as they are stored, expected at most %d", len(b), maxEncoded)}
 	}
 	sum := sha256.Sum256(b)
-	return records.Hash(sum[:])
+	return records.Hash(sum[:]), nil
 }

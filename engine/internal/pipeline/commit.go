@@ -2,11 +2,13 @@ package pipeline
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/closedloop/closedloop/engine/internal/records"
 	"github.com/closedloop/closedloop/engine/internal/store"
@@ -18,10 +20,44 @@ import (
 var errUnlabelled = errors.New("pipeline: an item has no labels yet")
 
 // Commit makes a prepared chunk durable with all that follows from it, and then calls the hooks. When it fails nothing
-// of the chunk is in the store, or, of a chunk too large for one update, a first part without the checkpoint: the
-// same rows prepared again are then told apart as duplicates.
+// of the chunk is in the store, or, of a chunk too large for one update, a first part without the checkpoint. Of a
+// source with checkpoints that part is remembered: the same chunk committed again goes on behind it.
 func (p *Pipeline) Commit(ctx context.Context, pr *Prepared) (Report, error) {
+	if err := p.resume(pr); err != nil {
+		return Report{}, err
+	}
 	return p.commit(ctx, pr)
+}
+
+// resume leaves out what an earlier commit of the same chunk has made durable.
+func (p *Pipeline) resume(pr *Prepared) error {
+	if pr.chunk.Checkpoint == nil {
+		return nil
+	}
+	return p.cfg.Store.View(func(s *store.Snapshot) error {
+		part, err := store.Load[records.Part](s, records.PartKey(pr.chunk.Source.ID))
+		if errors.Is(err, store.ErrNotFound) {
+			return nil
+		}
+		if err != nil || part.Chunk != pr.identity() || part.Done > len(pr.items) {
+			return err
+		}
+		pr.done = part.Done
+		pr.items = pr.items[part.Done:]
+		pr.chunk.Rejects, pr.chunk.Notices = nil, nil
+		pr.parted, pr.whole = true, part.Chunk
+		return nil
+	})
+}
+
+// identity tells a chunk from any other of its source.
+func (pr *Prepared) identity() records.Hash {
+	h := sha256.New()
+	_, _ = fmt.Fprintf(h, "%q %q", pr.chunk.Batch, pr.chunk.Checkpoint)
+	for i := range pr.items {
+		_, _ = h.Write(pr.items[i].hash[:])
+	}
+	return records.Hash(h.Sum(nil)[:16])
 }
 
 func (p *Pipeline) commit(ctx context.Context, pr *Prepared) (Report, error) {
@@ -36,8 +72,8 @@ func (p *Pipeline) commit(ctx context.Context, pr *Prepared) (Report, error) {
 			err = p.cfg.Store.Update(ctx, update)
 		}
 	}
-	if errors.Is(err, store.ErrTooLarge) && len(pr.items) > 1 {
-		return p.commitHalves(ctx, pr)
+	if errors.Is(err, store.ErrTooLarge) {
+		return p.commitParts(ctx, pr, err)
 	}
 	if err != nil {
 		return Report{}, err
@@ -46,17 +82,35 @@ func (p *Pipeline) commit(ctx context.Context, pr *Prepared) (Report, error) {
 	return w.report, nil
 }
 
-func (p *Pipeline) commitHalves(ctx context.Context, pr *Prepared) (Report, error) {
-	mid := len(pr.items) / 2
+// commitParts commits a chunk that is too large for one update in two. One item that is too large with all that
+// follows from it is refused.
+func (p *Pipeline) commitParts(ctx context.Context, pr *Prepared, tooLarge error) (Report, error) {
 	first, second := *pr, *pr
-	first.items, second.items = pr.items[:mid], pr.items[mid:]
-	first.chunk.Checkpoint = nil
-	second.chunk.Rejects, second.chunk.Notices = nil, nil
+	switch n, r := len(pr.items), len(pr.chunk.Rejects); {
+	case r > 0 && n > 0:
+		first.items, second.chunk.Rejects, second.chunk.Notices = nil, nil, nil
+	case r > 1:
+		first.chunk.Rejects, second.chunk.Rejects = pr.chunk.Rejects[:r/2], pr.chunk.Rejects[r/2:]
+		second.chunk.Notices = nil
+	case n > 1:
+		first.items, second.items = pr.items[:n/2], pr.items[n/2:]
+		second.chunk.Notices = nil
+	case n == 1 && pr.items[0].refused == nil:
+		pr.items[0].refused = &refusal{"too_large", tooLarge.Error()}
+		return p.commit(ctx, pr)
+	default:
+		return Report{}, tooLarge
+	}
+	if pr.chunk.Checkpoint != nil && !pr.parted {
+		first.whole, second.whole = pr.identity(), pr.identity()
+	}
+	first.chunk.Checkpoint, first.parted, second.parted = nil, true, true
+	second.done = pr.done + len(first.items)
 	report, err := p.commit(ctx, &first)
 	if err != nil {
 		return report, err
 	}
-	rest, err := p.commit(ctx, &second)
+	rest, err := p.commit(context.WithoutCancel(ctx), &second) // a stop does not tear a chunk apart
 	report.Add(rest)
 	return report, err
 }
@@ -72,6 +126,7 @@ type writer struct {
 	sequences map[string]uint64
 	told      told
 	failed    error // of a read that the rules asked for
+	replays   bool  // the row was counted when it failed
 }
 
 func (p *Pipeline) newWriter(tx *store.Tx, at feedback.Time) *writer {
@@ -85,24 +140,27 @@ func (p *Pipeline) newWriter(tx *store.Tx, at feedback.Time) *writer {
 
 func (w *writer) chunk(pr *Prepared) error {
 	c := &pr.chunk
+	if err := w.unbury(c.Letter); err != nil {
+		return err
+	}
 	imp := &w.report.Import
 	imp.Source, imp.Batch, imp.FirstAt, imp.LastAt = c.Source.ID, c.Batch, c.ReceivedAt, c.ReceivedAt
 	w.report.Rows = make([]Row, 0, len(pr.items))
-	for _, r := range c.Rejects {
+	for i, r := range c.Rejects {
 		w.count(OutcomeRejected)
 		letter := feedback.DeadLetter{
 			Kind: feedback.DeadRow, At: w.at, Source: c.Source.ID, Batch: c.Batch,
-			Position: r.Position, Code: r.Code, Reason: r.Message, Raw: excerpt(r.Raw),
+			Position: r.Position, Code: excerpt(r.Code), Reason: excerpt(r.Message), Raw: excerpt(r.Raw),
+		}
+		if letter.Position == "" {
+			letter.Position = fmt.Sprintf("row %d", i+1)
 		}
 		if err := w.bury(letter); err != nil {
 			return err
 		}
 	}
 	for _, n := range c.Notices {
-		if imp.Notices == nil {
-			imp.Notices = map[string]int{}
-		}
-		imp.Notices[n.Code+": "+n.Message]++
+		imp.Notice(excerpt(n.Code+": "+n.Message), 1)
 	}
 	for i := range pr.items {
 		row, err := w.row(&pr.items[i])
@@ -111,11 +169,26 @@ func (w *writer) chunk(pr *Prepared) error {
 		}
 		w.report.Rows = append(w.report.Rows, row)
 	}
+	if c.Letter != "" && len(w.report.Rows) > 0 && w.report.Rows[0].Outcome != OutcomeRejected {
+		w.tx.Delete(records.DeadLetterKey(c.Letter))
+	}
 	if err := w.finish(); err != nil {
 		return err
 	}
-	if c.Checkpoint != nil {
-		w.tx.Set(records.CheckpointKey(c.Source.ID), c.Checkpoint)
+	return w.advance(pr)
+}
+
+// advance moves the source's checkpoint on, or remembers how far into the chunk it is.
+func (w *writer) advance(pr *Prepared) error {
+	key := records.PartKey(pr.chunk.Source.ID)
+	switch {
+	case pr.chunk.Checkpoint != nil:
+		w.tx.Set(records.CheckpointKey(pr.chunk.Source.ID), pr.chunk.Checkpoint)
+		if pr.parted {
+			w.tx.Delete(key)
+		}
+	case pr.whole != (records.Hash{}):
+		return store.Put(w.tx, key, &records.Part{Chunk: pr.whole, Done: pr.done + len(pr.items)})
 	}
 	return nil
 }
@@ -152,6 +225,9 @@ func (w *writer) row(a *accepted) (Row, error) {
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return Row{}, err
 	}
+	if known != nil && !a.versioned {
+		it.Version = max(it.Version, known.Version) // a clock that steps back makes nothing stale
+	}
 	outcome := judge(known, &it, a.hash)
 	if outcome == OutcomeDuplicate || outcome == OutcomeStale {
 		w.count(outcome)
@@ -166,7 +242,7 @@ func (w *writer) row(a *accepted) (Row, error) {
 	}
 	it.ID = known.ID
 	known.Version = it.Version
-	known.Hashes = append(known.Hashes, a.hash)
+	known.Hashes = append(known.Hashes[max(0, len(known.Hashes)-maxHashes+1):], a.hash)
 	if err := put(w.tx, key, known, outcome == OutcomeNew); err != nil {
 		return Row{}, err
 	}
@@ -182,6 +258,9 @@ func put[T any](tx *store.Tx, key []byte, v *T, fresh bool) error {
 	}
 	return store.Put(tx, key, v)
 }
+
+// maxHashes bounds how many revisions of one item are remembered as seen.
+const maxHashes = 256
 
 func judge(known *records.Identity, it *feedback.Item, hash records.Hash) Outcome {
 	switch {
@@ -228,18 +307,24 @@ func (w *writer) identify(it *feedback.Item, hash records.Hash) error {
 	return store.Put(w.tx, key, seen)
 }
 
-// reject remembers a row that is no item, or an item that no plugin survives.
+// reject remembers a row that is no item, or an item that no plugin survives, as it was received.
 func (w *writer) reject(a *accepted) error {
-	it := &a.item
+	it := a.item
 	letter := feedback.DeadLetter{
-		Kind: feedback.DeadRow, At: w.at, Source: it.Source, Batch: it.Batch, Position: it.Position,
-		Code: a.refused.code, Reason: a.refused.reason, Raw: excerpt(it.Text),
-	}
-	if a.poison {
-		letter.Kind, letter.Item, letter.Raw = feedback.DeadItem, it, ""
+		Kind: feedback.DeadRow, At: w.at, Source: it.Source, Batch: excerpt(it.Batch), Position: excerpt(it.Position),
+		Code: a.refused.code, Reason: excerpt(a.refused.reason), Raw: excerpt(it.Text),
 	}
 	if letter.Position == "" {
-		letter.Position = hex.EncodeToString(a.hash[:])
+		letter.Position = fmt.Sprintf("row %d %.200s", a.row, it.ExternalID)
+	}
+	if a.poison {
+		if it.OccurredAssumed {
+			it.OccurredAt = 0
+		}
+		if !a.versioned {
+			it.Version = 0
+		}
+		letter.Kind, letter.Item, letter.Raw = feedback.DeadItem, &it, ""
 	}
 	return w.bury(letter)
 }
@@ -262,7 +347,7 @@ func (w *writer) finish() error {
 		w.tx.Set(records.SequenceKey(destination), strconv.AppendUint(nil, n, 10))
 	}
 	imp := &w.report.Import
-	if imp.Read == 0 && len(imp.Notices) == 0 {
+	if w.replays || imp.Read == 0 && len(imp.Notices) == 0 {
 		return nil
 	}
 	key := records.ImportKey(imp.Source, imp.Batch)
@@ -289,6 +374,16 @@ func (w *writer) add(c *records.Contribution, sign int64) {
 	})
 }
 
+// unbury checks that the dead letter that is replayed is still there.
+func (w *writer) unbury(id string) error {
+	if id == "" {
+		return nil
+	}
+	w.replays = true
+	_, err := w.tx.Get(records.DeadLetterKey(id))
+	return err
+}
+
 // bury writes a dead letter under an id that is the same when the same row fails again.
 func (w *writer) bury(l feedback.DeadLetter) error {
 	l.ID = records.DeadLetterID(l.Source, l.Batch, l.Position, l.Code)
@@ -301,5 +396,5 @@ func excerpt(s string) string {
 	if len(s) <= excerptBytes {
 		return s
 	}
-	return fmt.Sprintf("%.*s…", excerptBytes, s)
+	return strings.ToValidUTF8(s[:excerptBytes], "") + "…"
 }

@@ -95,7 +95,9 @@ func (w *writer) wait(s *subject, waiting []string) error {
 // decide evaluates the rules, acts on what was not acted on before, and writes the item.
 func (w *writer) decide(s *subject) error {
 	id := s.rec.Feedback.ID
-	s.labels.Changes = slices.DeleteFunc(s.labels.Changes, func(c feedback.Change) bool { return c.By.Layer == feedback.LayerRule })
+	if err := w.dropRuleLayer(s); err != nil {
+		return err
+	}
 	event := records.EventBeforeRules(s.rec, s.labels)
 	decision, effects := w.rules.Evaluate(event, w.at, &view{w: w, id: id, last: s.rec.Decisions, labels: s.labels})
 	s.labels.Changes = append(s.labels.Changes, decision.Relabels...)
@@ -114,6 +116,20 @@ func (w *writer) decide(s *subject) error {
 		store.PutNew(w.tx, records.DecisionKey(id, s.rec.Decisions), decision),
 		w.write(s, &effective),
 	)
+}
+
+// dropRuleLayer moves what the last decision said of the labels to their history.
+func (w *writer) dropRuleLayer(s *subject) error {
+	kept := s.labels.Changes[:0:0]
+	for i, c := range s.labels.Changes {
+		if c.By.Layer != feedback.LayerRule {
+			kept = append(kept, c)
+		} else if err := store.Put(w.tx, records.LabelHistoryKey(s.rec.Feedback.ID, s.labels.Version, i), &c); err != nil {
+			return err
+		}
+	}
+	s.labels.Changes = kept
+	return nil
 }
 
 // take sets what the decision puts out.

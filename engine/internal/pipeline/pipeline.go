@@ -97,6 +97,9 @@ type Chunk struct {
 	// Checkpoint is committed with the last of the items. Nil leaves the source's checkpoint.
 	Checkpoint []byte
 	ReceivedAt feedback.Time
+	// Letter is the id of the dead letter that the one item comes from. It is gone with the commit, unless the item is
+	// rejected again; the row was counted when it failed first.
+	Letter string
 }
 
 // Outcome says what became of a row.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/sync/errgroup"
 
@@ -19,6 +21,10 @@ import (
 type Prepared struct {
 	chunk Chunk
 	items []accepted
+
+	done   int          // rows of the chunk that are durable already
+	parted bool         // it is a part of a chunk that was too large for one update
+	whole  records.Hash // the identity of that chunk, when its progress is to be remembered
 }
 
 // Prepare accepts the items of a chunk, sets those aside that are known already, and has the others categorized. It
@@ -27,6 +33,7 @@ func (p *Pipeline) Prepare(ctx context.Context, c Chunk) (*Prepared, error) {
 	pr := &Prepared{chunk: c, items: make([]accepted, len(c.Items))}
 	for i := range c.Items {
 		pr.items[i] = p.accept(&pr.chunk, &c.Items[i])
+		pr.items[i].row = i + 1
 	}
 	if err := p.filter(pr); err != nil {
 		return nil, err
@@ -137,8 +144,19 @@ func (a *accepted) take(c *Categorizer, by feedback.Author, r *sdk.Result, err e
 	}
 }
 
+// The bounds of labels. What is beyond them is dropped.
+const (
+	maxThemes   = 256 // of one change
+	maxPath     = 256 // bytes of a theme's path
+	maxSegments = 16  // of a theme's path
+)
+
+func validPath(p feedback.ThemePath) bool {
+	return p != "" && len(p) <= maxPath && strings.Count(string(p), "/") < maxSegments && utf8.ValidString(string(p))
+}
+
 // change copies a plugin's labels, whose memory is the plugin's, and brings them into range: confidences and
-// sentiments are clipped, evidence outside of the text is dropped.
+// sentiments are clipped, evidence outside of the text and paths that are none are dropped.
 func change(by feedback.Author, at feedback.Time, l *feedback.Labels, textLen int) feedback.Change {
 	c := feedback.Change{By: by, At: at, Sentiment: clip(l.Sentiment), Add: make([]feedback.Theme, 0, len(l.Themes))}
 	spans := 0
@@ -148,7 +166,7 @@ func change(by feedback.Author, at feedback.Time, l *feedback.Labels, textLen in
 	evidence := make([]feedback.Span, 0, spans)
 	for i := range l.Themes {
 		t := l.Themes[i]
-		if t.Path == "" {
+		if !validPath(t.Path) || len(c.Add) == maxThemes {
 			continue
 		}
 		from := len(evidence)
@@ -158,12 +176,19 @@ func change(by feedback.Author, at feedback.Time, l *feedback.Labels, textLen in
 			}
 		}
 		t.Evidence = evidence[from:len(evidence):len(evidence)]
-		t.Confidence = min(max(t.Confidence, 0), 1)
+		t.Confidence = fraction(t.Confidence)
 		t.Sentiment = clip(t.Sentiment)
 		t.By = feedback.Author{}
 		c.Add = append(c.Add, t)
 	}
 	return c
+}
+
+func fraction(f float64) float64 {
+	if f != f {
+		return 0
+	}
+	return min(max(f, 0), 1)
 }
 
 func clip(f *float64) *float64 {

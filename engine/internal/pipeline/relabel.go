@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/closedloop/closedloop/engine/internal/records"
 	"github.com/closedloop/closedloop/engine/internal/store"
@@ -11,12 +13,20 @@ import (
 )
 
 // Correct puts a person's change on top of an item's labels, and decides again. Effects that were acted on stay so;
-// the item's case moves to the queue that the rules ask for now.
+// the item's case moves to the queue that the rules ask for now. What is out of range in the change is brought into it,
+// as for a categorizer.
 func (p *Pipeline) Correct(ctx context.Context, id feedback.ItemID, c feedback.Change) (Report, error) {
-	c.By.Layer = feedback.LayerHuman
 	return p.again(ctx, id, c.At, func(w *writer, s *subject) error {
+		clean := change(c.By, c.At, &feedback.Labels{Themes: c.Add, Sentiment: c.Sentiment}, len(s.rec.Feedback.Text))
+		clean.By.Layer = feedback.LayerHuman
+		clean.Reason = excerpt(strings.ToValidUTF8(c.Reason, "\uFFFD"))
+		for _, path := range c.Remove {
+			if validPath(path) {
+				clean.Remove = append(clean.Remove, path)
+			}
+		}
 		s.labels.Version++
-		s.labels.Changes = append(s.labels.Changes, c)
+		s.labels.Changes = append(s.labels.Changes, clean)
 		s.rec.Review = false
 		return nil
 	})
@@ -45,23 +55,76 @@ func (p *Pipeline) again(ctx context.Context, id feedback.ItemID, at feedback.Ti
 }
 
 // LabelWaiting has the items labelled that were committed while a categorizer could not be asked, at most limit of
-// them, each as a revision of its labels. It returns how many are labelled now.
-func (p *Pipeline) LabelWaiting(ctx context.Context, at feedback.Time, limit int) (int, error) {
-	n := 0
+// them, each as a revision of its labels. It returns how many are labelled now. One that fails holds up no other.
+func (p *Pipeline) LabelWaiting(ctx context.Context, at feedback.Time, limit int) (n int, err error) {
 	for i := range p.cfg.Categorizer {
 		c := &p.cfg.Categorizer[i]
-		ids, err := p.waiting(c.ID, limit-n)
-		if err != nil {
-			return n, err
-		}
+		ids, e := p.waiting(c.ID, limit-n)
+		err = errors.Join(err, e)
 		for _, id := range ids {
-			if err := p.label(ctx, c, id, at); err != nil {
-				return n, err
+			if e := p.label(ctx, c, id, at); e != nil {
+				err = errors.Join(err, e)
+				break // it is down, and will be asked again
 			}
 			n++
 		}
 	}
-	return n, nil
+	return n, err
+}
+
+// Release lets the items go on that wait for a categorizer which the pipeline does not have any more.
+func (p *Pipeline) Release(ctx context.Context, at feedback.Time) error {
+	var gone []string
+	err := p.cfg.Store.View(func(s *store.Snapshot) (err error) {
+		gone, err = records.WaitedFor(s)
+		return err
+	})
+	for _, c := range gone {
+		if slices.ContainsFunc(p.cfg.Categorizer, func(k Categorizer) bool { return k.ID == c }) {
+			continue
+		}
+		for ids := []feedback.ItemID{""}; len(ids) > 0 && err == nil; {
+			if ids, err = p.waiting(c, BatchSize); err != nil {
+				return err
+			}
+			for _, id := range ids {
+				_, e := p.again(ctx, id, at, func(w *writer, s *subject) error { return w.waitNoMore(s, c) })
+				err = errors.Join(err, e)
+			}
+		}
+	}
+	return err
+}
+
+// Relabel asks every categorizer about an item that is there, replaces what they said before, and decides again. It
+// returns why the item is refused, or "".
+func (p *Pipeline) Relabel(ctx context.Context, id feedback.ItemID, at feedback.Time) (refused string, err error) {
+	rec, err := p.item(id)
+	if err != nil {
+		return "", err
+	}
+	one := []accepted{{item: rec.Feedback}}
+	if err := p.categorizeBatch(ctx, one, []int{0}); err != nil {
+		return "", err
+	}
+	if r := one[0].refused; r != nil {
+		return r.code + ": " + r.reason, nil
+	}
+	_, err = p.again(ctx, id, at, func(w *writer, s *subject) error {
+		review := s.rec.Review
+		err := w.relayer(s, one[0].labels, one[0].waiting)
+		s.rec.Review = review // the text is the one that the person has seen
+		return err
+	})
+	return "", err
+}
+
+func (p *Pipeline) item(id feedback.ItemID) (rec *records.Item, err error) {
+	err = p.cfg.Store.View(func(s *store.Snapshot) (err error) {
+		rec, err = store.Load[records.Item](s, records.ItemKey(id))
+		return err
+	})
+	return rec, err
 }
 
 func (p *Pipeline) waiting(categorizer string, limit int) (ids []feedback.ItemID, err error) {
@@ -73,11 +136,7 @@ func (p *Pipeline) waiting(categorizer string, limit int) (ids []feedback.ItemID
 }
 
 func (p *Pipeline) label(ctx context.Context, c *Categorizer, id feedback.ItemID, at feedback.Time) error {
-	var rec *records.Item
-	err := p.cfg.Store.View(func(s *store.Snapshot) (err error) {
-		rec, err = store.Load[records.Item](s, records.ItemKey(id))
-		return err
-	})
+	rec, err := p.item(id)
 	if err != nil {
 		return err
 	}
@@ -95,7 +154,7 @@ func (p *Pipeline) label(ctx context.Context, c *Categorizer, id feedback.ItemID
 
 // labelled adds what a categorizer says late. When the item was revised meanwhile it goes on waiting.
 func (w *writer) labelled(s *subject, categorizer string, a *accepted, revision int) error {
-	if s.rec.Revision != revision {
+	if s.rec.Revision != revision || !slices.Contains(s.rec.Waiting, categorizer) {
 		return nil
 	}
 	if a.refused != nil {
@@ -109,11 +168,9 @@ func (w *writer) labelled(s *subject, categorizer string, a *accepted, revision 
 	}
 	s.labels.Version++
 	s.labels.Changes = append(a.labels, s.labels.Changes...)
-	left := make([]string, 0, len(s.rec.Waiting))
-	for _, c := range s.rec.Waiting {
-		if c != categorizer {
-			left = append(left, c)
-		}
-	}
-	return w.wait(s, left)
+	return w.waitNoMore(s, categorizer)
+}
+
+func (w *writer) waitNoMore(s *subject, categorizer string) error {
+	return w.wait(s, slices.DeleteFunc(slices.Clone(s.rec.Waiting), func(c string) bool { return c == categorizer }))
 }

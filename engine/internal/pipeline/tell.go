@@ -35,9 +35,9 @@ func (t *told) kase(c feedback.Case)         { tell(t, t.hooks.Case, c) }
 func (t *told) alert(a feedback.Alert)       { tell(t, t.hooks.Alert, a) }
 func (t *told) delivery(d feedback.Delivery) { tell(t, t.hooks.Delivery, d) }
 
-// tell calls the hooks, in the order of what happened.
+// tell calls the hooks, in the order of what happened. One that panics keeps none of the others from being called.
 func (t *told) tell() {
-	for _, call := range t.calls {
-		call()
+	for i := range t.calls {
+		defer t.calls[len(t.calls)-1-i]()
 	}
 }

@@ -29,6 +29,7 @@ const (
 	byCase     = "case"
 	imports    = "import"
 	sequences  = "sequence"
+	parts      = "part"
 )
 
 // ItemKey is the key of an Item.
@@ -76,6 +77,9 @@ func DeadLetterKey(id string) []byte { return store.NewKey('x').Str(id).Bytes() 
 
 // CheckpointKey is the key of a source's checkpoint, which is opaque.
 func CheckpointKey(source string) []byte { return store.NewKey('p').Str(source).Bytes() }
+
+// PartKey is the key of a source's Part, while there is one.
+func PartKey(source string) []byte { return store.NewKey('m').Str(parts).Str(source).Bytes() }
 
 // RulesetKey is the key of the files of a ruleset, by its hash.
 func RulesetKey(hash string) []byte { return store.NewKey('v').Str(hash).Bytes() }

@@ -137,3 +137,15 @@ func EventBeforeRules(it *Item, l *Labels) *feedback.Event {
 	}
 	return e
 }
+
+// WaitedFor returns the categorizers that items wait for.
+func WaitedFor(s *store.Snapshot) (categorizers []string, err error) {
+	err = s.Scan(store.NewKey('i').Str(byWaiting).Bytes(), nil, false, func(key, _ []byte) (bool, error) {
+		c, err := lastString(key, 2)
+		if n := len(categorizers); err == nil && (n == 0 || categorizers[n-1] != c) {
+			categorizers = append(categorizers, c)
+		}
+		return err == nil, err
+	})
+	return categorizers, err
+}

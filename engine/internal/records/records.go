@@ -95,6 +95,26 @@ type Import struct {
 	Notices map[string]int `json:"notices,omitempty"` // by text
 }
 
+// maxNotices bounds the different notices of one import.
+const maxNotices = 32
+
+// Notice counts a notice n times. Beyond 32 different ones the rest count together.
+func (i *Import) Notice(text string, n int) {
+	if i.Notices == nil {
+		i.Notices = map[string]int{}
+	}
+	if _, known := i.Notices[text]; !known && len(i.Notices) >= maxNotices {
+		text = "more notices"
+	}
+	i.Notices[text] += n
+}
+
+// Part says how much of a chunk that was too large for one update is durable.
+type Part struct {
+	Chunk Hash `json:"chunk"`
+	Done  int  `json:"done"` // rows from its beginning
+}
+
 // Reader reads single records: a store.Tx or a store.Snapshot.
 type Reader = store.Reader
 
@@ -106,9 +126,6 @@ func (i *Import) Add(o *Import) {
 	i.LastAt = max(i.LastAt, o.LastAt)
 	i.Counts.Add(o.Counts)
 	for text, n := range o.Notices {
-		if i.Notices == nil {
-			i.Notices = map[string]int{}
-		}
-		i.Notices[text] += n
+		i.Notice(text, n)
 	}
 }

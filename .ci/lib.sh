@@ -80,7 +80,7 @@ fuzz() {
         cat "$work/fuzz"
         return 1
       fi
-      tail -n 2 "$work/fuzz" | head -n 1
+      grep '^fuzz: elapsed' "$work/fuzz" | tail -n 1
     done
   done
 }

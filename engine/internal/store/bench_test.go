@@ -6,8 +6,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 
@@ -118,37 +118,23 @@ func benchItems(b *testing.B, p Profile, callers, batch int) {
 		b.ReportMetric(float64(st.Bytes)/float64(st.Updates*uint64(batch)), "B/item")
 		b.ReportMetric(float64(st.Commits), "commits")
 	}
-	var ms runtime.MemStats
-	runtime.ReadMemStats(&ms)
-	b.ReportMetric(float64(rss())/1024, "MiB-RSS")
+	if kb := anonymous(); kb > 0 {
+		b.ReportMetric(float64(kb)/1024, "MiB-anon")
+	}
 }
 
-func rss() (kb int) {
-	f, err := os.ReadFile("/proc/self/status")
+// anonymous returns the KiB of resident memory of the process that is no mapped file, and 0 where that is not known.
+func anonymous() (kb int) {
+	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {
 		return 0
 	}
-	for l := range splitLines(string(f)) {
-		if n, _ := fmt.Sscanf(l, "VmHWM: %d kB", &kb); n == 1 {
+	for line := range strings.Lines(string(status)) {
+		if n, _ := fmt.Sscanf(line, "RssAnon: %d kB", &kb); n == 1 {
 			return kb
 		}
 	}
 	return 0
-}
-
-func splitLines(s string) func(func(string) bool) {
-	return func(yield func(string) bool) {
-		for i := 0; i < len(s); {
-			j := i
-			for j < len(s) && s[j] != '\n' {
-				j++
-			}
-			if !yield(s[i:j]) {
-				return
-			}
-			i = j + 1
-		}
-	}
 }
 
 // BenchmarkCallers has many callers who each write one item an update, and does the same with Badger's own synced

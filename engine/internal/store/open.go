@@ -77,7 +77,8 @@ func (s *Store) takeUp() error {
 	}
 	s.durable.Store(last)
 	s.floor = floor
-	return s.space.openBallast()
+	s.space.openBallast()
+	return nil
 }
 
 // badgerLocked is a part of Badger's error for a directory that is in use.

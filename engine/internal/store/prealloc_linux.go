@@ -10,8 +10,8 @@ import (
 // preallocate reserves n bytes for the file.
 func preallocate(f *os.File, n int64) error {
 	err := unix.Fallocate(int(f.Fd()), 0, 0, n)
-	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
-		return writeBlocks(f, n)
+	if err == nil || errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+		return err
 	}
-	return err
+	return writeBlocks(f, n) // the file system knows no preallocation
 }

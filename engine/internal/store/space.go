@@ -66,22 +66,19 @@ func (s *space) checkOpen() error {
 	return nil
 }
 
-// openBallast adopts the ballast of an earlier run, or writes it when there is room.
-func (s *space) openBallast() error {
+// openBallast adopts the ballast of an earlier run, or writes it when there is room. Without it the first update finds
+// out why there is none.
+func (s *space) openBallast() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if fi, err := os.Stat(s.path()); err == nil && fi.Size() == s.ballast && s.ballast > 0 {
 		s.held = true
-		return nil
+		return
 	}
 	s.drop()
-	if s.ballast == 0 || s.last < s.reserve+s.ballast {
-		return nil
+	if s.ballast > 0 && s.last >= s.reserve+s.ballast {
+		_ = s.fill()
 	}
-	if err := s.fill(); err != nil {
-		return fmt.Errorf("store: ballast file: %w", err)
-	}
-	return nil
 }
 
 // makeRoom gives up the ballast when less than need is free, and reports whether need is free then.

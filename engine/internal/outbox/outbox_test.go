@@ -234,3 +234,32 @@ func TestBackoff(t *testing.T) {
 		}
 	}
 }
+
+func TestALongErrorIsCut(t *testing.T) {
+	t.Parallel()
+	if got := clip(strings.Repeat("é", 1<<20)); len(got) > 1100 {
+		t.Errorf("kept %d bytes", len(got))
+	}
+}
+
+func TestAClockThatStepsBackWakesUpUnasked(t *testing.T) {
+	t.Parallel()
+	fail := true
+	w := setup(t, Policy{}, func(string, int) int {
+		if fail {
+			return http.StatusServiceUnavailable
+		}
+		return http.StatusOK
+	})
+	w.put(t, "a")
+	w.drain(t)
+	fail = false
+	_, next, err := w.Outbox.drain(t.Context(), w.lanes["team"])
+	if err != nil || next <= 0 || next > time.Hour {
+		t.Errorf("the next look is in %v, %v", next, err)
+	}
+	w.now = w.now.Add(-time.Hour)
+	if _, later, _ := w.Outbox.drain(t.Context(), w.lanes["team"]); later < next {
+		t.Errorf("after a step back the next look is in %v, before it was in %v", later, next)
+	}
+}

@@ -44,6 +44,9 @@ func (p *Pipeline) accept(c *Chunk, in *feedback.Item) accepted {
 	}
 	complete(it, &c.Source.Defaults)
 	a.repaired = repair(it)
+	if it.ExternalID != in.ExternalID { // two ids that were not text must not become one
+		it.ExternalID, it.Synthetic = "", feedback.SyntheticDamaged
+	}
 	it.OccurredAssumed = it.OccurredAt == 0
 	a.versioned = it.Version != 0
 	if a.refused = p.check(it); a.refused != nil {

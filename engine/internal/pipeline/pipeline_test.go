@@ -440,3 +440,53 @@ func TestHooksHearAfterTheCommit(t *testing.T) {
 		t.Errorf("heard %q, want %q", heard, want)
 	}
 }
+
+func TestAClockThatStepsBackMakesNothingStale(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.take(answer("1", 3, "late"))
+	w.at = w.at.Add(-time.Hour)
+	wantOutcomes(t, w.take(answer("1", 4, "later")), "revised")
+}
+
+func TestIDsThatAreNoTextStayApart(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	r := w.take(answer("caf\xe8", 3, "a"), answer("caf\xe9", 3, "b"))
+	wantOutcomes(t, r, "new", "new")
+	if r.Import.Damaged != 2 {
+		t.Errorf("damaged %d", r.Import.Damaged)
+	}
+}
+
+func TestItemsDoNotWaitForACategorizerThatIsGone(t *testing.T) {
+	t.Parallel()
+	w := setup(t, func(c *Config) { c.Categorizer[0].PassUnlabelled = true })
+	down := true
+	w.cfg.Categorizer[0].Plugin = &switched{Plugin: w.plugin, down: &down}
+	id := w.take(answer("1", 3, "late")).Rows[0].ID
+	other := on(t, w.store, func(c *Config) { c.Categorizer = nil })
+	if err := other.Release(t.Context(), w.at); err != nil {
+		t.Fatal(err)
+	}
+	if rec := load[records.Item](w, records.ItemKey(id)); len(rec.Waiting) != 0 || rec.Decisions != 2 {
+		t.Errorf("waiting %v after %d decisions", rec.Waiting, rec.Decisions)
+	}
+}
+
+func TestCorrectionsAreBroughtIntoRange(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	id := w.take(answer("1", 3, "late")).Rows[0].ID
+	_, err := w.Correct(t.Context(), id, feedback.Change{By: feedback.Author{Name: "eva"}, At: w.at, Add: []feedback.Theme{
+		{Path: "fine", Confidence: 5, Evidence: []feedback.Span{{Start: 2, End: 99}}}, {Path: "\xff\xfe"}, {Path: ""},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := load[records.Labels](w, records.LabelsKey(id)).Layer(feedback.LayerHuman)
+	if len(l) != 1 || len(l[0].Add) != 1 || l[0].Add[0].Confidence != 1 || len(l[0].Add[0].Evidence) != 0 {
+		t.Errorf("correction %+v", l)
+	}
+	checkRollups(t, w)
+}

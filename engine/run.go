@@ -22,7 +22,7 @@ import (
 
 const (
 	// chunkItems is how many items are polled, prepared and committed together.
-	chunkItems = 256
+	chunkItems = 512
 	// timerBatch bounds how many timers one update fires.
 	timerBatch = 256
 	// leastWait and mostWait bound the wait after a failure, which doubles each time.

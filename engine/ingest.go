@@ -62,7 +62,7 @@ func (e *Engine) Ingest(ctx context.Context, source string, items ...feedback.It
 	}
 	var total Report
 	for len(items) > 0 {
-		n := min(len(items), chunkItems)
+		n := min(len(items), e.chunk())
 		chunk := pipeline.Chunk{Source: e.source(source), Batch: "push", Items: items[:n], ReceivedAt: e.now()}
 		r, err := e.take(ctx, chunk)
 		total.add(&r)
@@ -87,7 +87,7 @@ func (e *Engine) Receive(ctx context.Context, source string, req sdk.ReceiveRequ
 	}
 	total := Report{}
 	for first := true; first || len(res.Items) > 0; first = false {
-		n := min(len(res.Items), chunkItems)
+		n := min(len(res.Items), e.chunk())
 		chunk := pipeline.Chunk{Source: e.source(source), Batch: "received", Items: res.Items[:n], Rejects: res.Rejects, ReceivedAt: e.now()}
 		r, err := e.take(ctx, chunk)
 		total.add(&r)

@@ -21,8 +21,10 @@ import (
 )
 
 const (
-	// chunkItems is how many items are polled, prepared and committed together.
-	chunkItems = 512
+	// serverChunk and smallChunk are how many items are polled, prepared and committed together: as many as fit one
+	// synced commit of the profile.
+	serverChunk = 512
+	smallChunk  = 128
 	// timerBatch bounds how many timers one update fires.
 	timerBatch = 256
 	// leastWait and mostWait bound the wait after a failure, which doubles each time.
@@ -52,6 +54,13 @@ func (e *Engine) Run(ctx context.Context) error {
 	g.Go(func() error { e.outbox.Run(ctx); return nil })
 	g.Go(func() error { return e.tick(ctx) })
 	return g.Wait()
+}
+
+func (e *Engine) chunk() int {
+	if e.opts.Profile == Small {
+		return smallChunk
+	}
+	return serverChunk
 }
 
 var errRuns = errors.New("engine: it runs already")
@@ -110,7 +119,7 @@ func (e *Engine) RunOnce(ctx context.Context) (*Summary, error) {
 	_ = g.Wait()
 	err = errors.Join(errs...)
 	for n := 1; n > 0 && err == nil; {
-		n, err = e.pipe.LabelWaiting(ctx, e.now(), chunkItems)
+		n, err = e.pipe.LabelWaiting(ctx, e.now(), e.chunk())
 	}
 	err = errors.Join(err, e.fireDue(ctx))
 	sent, failed := e.outbox.Drain(ctx)
@@ -186,7 +195,7 @@ func (e *Engine) drain(ctx context.Context, src *program.Plugin) (wait time.Dura
 func (e *Engine) fetch(ctx context.Context, src *program.Plugin, checkpoint []byte, ready chan<- *pipeline.Prepared) (time.Duration, error) {
 	plugin, source := e.plugins.byID[src.ID], e.source(src.ID)
 	for {
-		polled, err := plugin.Poll(ctx, sdk.PollRequest{Checkpoint: checkpoint, Limit: chunkItems})
+		polled, err := plugin.Poll(ctx, sdk.PollRequest{Checkpoint: checkpoint, Limit: e.chunk()})
 		if err != nil {
 			return 0, err
 		}
@@ -243,7 +252,7 @@ func (e *Engine) tick(ctx context.Context) error {
 		} else if err != nil && ctx.Err() == nil {
 			e.opts.Logger.Error().Err(err).Msg("timers wait")
 		}
-		if _, err := e.pipe.LabelWaiting(ctx, e.now(), chunkItems); err != nil && ctx.Err() == nil {
+		if _, err := e.pipe.LabelWaiting(ctx, e.now(), e.chunk()); err != nil && ctx.Err() == nil {
 			e.opts.Logger.Warn().Err(err).Msg("unlabelled items wait")
 		}
 		select {

@@ -12,7 +12,7 @@ type Stats struct {
 	Items     uint64 // items categorized, polled and received
 	Made      uint64 // instances or processes started
 	Discarded uint64 // of these, closed after an error
-	Recycled  uint64 // of these, closed because their memory had grown
+	Recycled  uint64 // of these, closed because their memory or stack had grown
 	Busy      time.Duration
 	Slowest   time.Duration
 }
@@ -46,7 +46,7 @@ func (c *Counter) Made() { c.made.Add(1) }
 // Discarded counts an instance that was closed after an error.
 func (c *Counter) Discarded() { c.discarded.Add(1) }
 
-// Recycled counts an instance that was closed because its memory had grown.
+// Recycled counts an instance that was closed because its memory or stack had grown.
 func (c *Counter) Recycled() { c.recycled.Add(1) }
 
 // Stats returns the counts.

@@ -13,6 +13,12 @@ const (
 	weightFree     = 64 // of a function that calls nothing and is not charged for
 )
 
+// What a frame of the stack is taken to have, in bytes, besides one for each byte of code.
+const (
+	frameFixed = 64
+	frameLocal = 8
+)
+
 // function rewrites one function at a time.
 type function struct {
 	*rewriter
@@ -20,6 +26,7 @@ type function struct {
 
 	out     []byte
 	locals  uint32 // parameters and locals of the original
+	frame   int    // bytes of stack
 	scratch bool   // one more local of type i32 is needed
 	calls   bool
 	blocks  []bool   // open blocks, true for loops
@@ -34,9 +41,10 @@ type region struct {
 
 // rewrite reads the code of function i and returns its new locals and instructions, which the next call overwrites.
 func (f *function) rewrite(i int, r *wasmfile.Reader) (head, body []byte) {
-	params := len(f.types[f.functions[i]].params)
+	params, size := len(f.types[f.functions[i]].params), r.Len()
 	*f = function{rewriter: f.rewriter, Reader: r, out: f.out[:0], blocks: f.blocks[:0], regions: append(f.regions[:0], region{})}
 	groups, declared := f.declarations(i, params)
+	f.frame = frameFixed + frameLocal*int(f.locals) + size
 	for f.More() {
 		f.instruction()
 		f.limit(len(f.blocks), f.limits.Nesting, "nested blocks in function %d", i)
@@ -52,10 +60,34 @@ func (f *function) rewrite(i int, r *wasmfile.Reader) (head, body []byte) {
 		groups++
 	}
 	head = append(wasmfile.AppendU32(nil, groups), declared...)
-	if f.calls || f.regions[0].weight > weightFree {
-		head = f.charge(head, f.regions[0].weight)
+	switch weight := f.regions[0].weight; {
+	case f.calls:
+		head = f.enter(head, weight, f.types[f.functions[i]].results)
+		f.out = append(f.pile(f.out, f.frame), opEnd)
+	case weight > weightFree:
+		head = f.ask(f.charge(head, weight), false)
 	}
 	return head, f.out
+}
+
+// enter appends code that takes a frame and the weight, and opens the block that the function's code is put into: what
+// leaves it comes by the code after it, which gives the frame back.
+func (f *function) enter(out []byte, weight int, results []byte) []byte {
+	out = f.ask(f.charge(f.pile(out, -f.frame), weight), true)
+	switch out = append(out, opBlock); len(results) {
+	case 0:
+		return append(out, blockEmpty)
+	case 1:
+		return append(out, results[0])
+	}
+	return wasmfile.AppendS64(out, f.tupleType(results))
+}
+
+// pile appends code that adds n to what is left of the stack.
+func (f *function) pile(out []byte, n int) []byte {
+	out = wasmfile.AppendU32(append(out, opGlobalGet), f.stack())
+	out = wasmfile.AppendS64(append(out, opI64Const), int64(n))
+	return wasmfile.AppendU32(append(out, opI64Add, opGlobalSet), f.stack())
 }
 
 // declarations reads the groups of locals.
@@ -75,19 +107,21 @@ func (f *function) declarations(i, params int) (groups uint32, declared []byte) 
 	return groups, declared[:len(declared):len(declared)]
 }
 
-// charge appends code that takes weight from the counter and calls the host when it is below zero. The weight takes
-// five bytes, so that it can be written again later.
+// charge appends code that takes weight from the counter. The weight takes five bytes, so that it can be written again
+// later.
 func (f *function) charge(out []byte, weight int) []byte {
 	out = wasmfile.AppendU32(append(out, opGlobalGet), f.fuel())
 	out = append(out, opI64Const, 0, 0, 0, 0, 0)
 	putWeight(out[len(out)-5:], weight)
-	out = wasmfile.AppendU32(append(out, opI64Sub, opGlobalSet), f.fuel())
-	return f.ask(out)
+	return wasmfile.AppendU32(append(out, opI64Sub, opGlobalSet), f.fuel())
 }
 
-// ask appends code that calls the host when the counter is below zero.
-func (f *function) ask(out []byte) []byte {
+// ask appends code that calls the host when the counter is below zero, or that of the stack if it is to be asked too.
+func (f *function) ask(out []byte, stack bool) []byte {
 	out = wasmfile.AppendU32(append(out, opGlobalGet), f.fuel())
+	if stack {
+		out = append(wasmfile.AppendU32(append(out, opGlobalGet), f.stack()), opI64Or)
+	}
 	out = append(out, opI64Const, 0, opI64LtS, opIf, blockEmpty, opCall)
 	return append(wasmfile.AppendU32(out, f.tick()), opEnd)
 }
@@ -108,7 +142,7 @@ func (f *function) bulk(shift int) {
 	out = wasmfile.AppendU32(append(out, opLocalGet), f.locals)
 	out = append(out, opI64ExtendI32U, opI64Const, byte(shift), opI64ShrU, opI64Sub)
 	out = wasmfile.AppendU32(append(out, opGlobalSet), f.fuel())
-	f.out = f.ask(out)
+	f.out = f.ask(out, false)
 }
 
 func (f *function) weigh(n int) { f.regions[len(f.regions)-1].weight += n }
@@ -134,6 +168,9 @@ func (f *function) instruction() {
 		f.out = f.immediate(f.Reader, f.out, vectorImmediate(sub))
 	case fn, indirect:
 		f.calls = f.calls || op != opRefFunc
+		if op == opReturnCall || op == opReturnCallIndirect {
+			f.out = f.pile(f.out, f.frame)
+		}
 		at := len(f.out) + 1
 		f.out = f.immediate(f.Reader, append(f.out, op), kind)
 		if kind == fn && op != opRefFunc && f.importedAt(at) {
@@ -145,6 +182,12 @@ func (f *function) instruction() {
 			f.Fail("found local %d of %d", i, f.locals)
 		}
 		f.out = wasmfile.AppendU32(append(f.out, op), i)
+	case none:
+		if op == opReturn { // to the end of the function's code, where a frame may have to be given back
+			f.out = wasmfile.AppendU32(append(f.out, opBr), uint32(len(f.blocks)))
+			return
+		}
+		f.out = append(f.out, op)
 	default:
 		if op == opMemoryGrow {
 			f.weigh(weightGrow - 1)
@@ -177,7 +220,7 @@ func (f *function) open(op byte) {
 	f.blocks = append(f.blocks, op == opLoop)
 	if op == opLoop {
 		f.regions = append(f.regions, region{at: len(f.out)})
-		f.out = f.charge(f.out, 0)
+		f.out = f.ask(f.charge(f.out, 0), false)
 	}
 }
 

@@ -15,11 +15,19 @@
 // is bounded: a function that does not call and has at most 64 instructions outside loops, once per counted call.
 //
 // Code that finds the counter below zero calls the imported function ImportModule.ImportName of type () -> (), before
-// it does what it has paid for. The host refills the global that is exported as Export, or panics to stop the guest.
+// it does what it has paid for. The host refills the global that is exported as Fuel, or panics to stop the guest.
+//
+// # How deep calls may nest
+//
+// A second i64 global, exported as Stack, has the bytes of stack that are left. A function that calls takes its frame on
+// entry and gives it back when it returns or makes a tail call; below zero it asks the host as above. A frame is taken to
+// have 64 bytes, 8 for each parameter and local, and 1 for each byte of the function's code, which is more than what
+// compilers' output needs and may be less than what a hostile function makes of it: up to 8 for a value of 3 bytes of
+// code. The stack lies outside the guest's memory, so nothing else bounds it in time. After a trap the count is off.
 //
 // # What holds
 //
-//   - The counter and the import are out of reach: every index of a global, function, local and type that stands in
+//   - The counters and the import are out of reach: every index of a global, function, local and type that stands in
 //     the module is checked against what the original module has, and moved past what was added.
 //   - Everything else behaves as before. Tables grow to Limits.Table elements only.
 //   - Every index, count and constant is read as the compiler of wazero reads it and written anew in its shortest
@@ -43,8 +51,9 @@ import (
 
 // What the rewritten module has in addition.
 const (
-	Export       = "closedloop.fuel"  // the exported counter
-	ImportModule = "closedloop.meter" // the imported function that is called when the counter is below zero
+	Fuel         = "closedloop.fuel"  // the exported counter of instructions; zero at first
+	Stack        = "closedloop.stack" // the exported counter of stack; zero at first
+	ImportModule = "closedloop.meter" // the imported function that is called when a counter is below zero
 	ImportName   = "tick"
 )
 
@@ -77,6 +86,9 @@ func (l Limits) withDefaults() Limits {
 
 // maxEntries bounds what has no limit of its own: types, imports, globals, exports, and elements and segments.
 const maxEntries = 1 << 20
+
+// maxTuples bounds the lists of more than one result that a module's functions have.
+const maxTuples = 1000
 
 // LimitError is a module that is larger than Limits.
 type LimitError struct {

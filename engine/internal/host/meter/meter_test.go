@@ -25,6 +25,7 @@ var errSpent = errors.New("fuel is spent")
 type engine struct {
 	wazero.Runtime
 	fuel  int64 // what the next call gets; nothing is refilled
+	stack int64 // what the next call gets; at least a mebibyte
 	asked int   // how often a guest called the host
 	calls int   // of the import env.f
 }
@@ -56,8 +57,9 @@ func (e *engine) run(tb testing.TB, module []byte, args ...uint64) (result uint6
 		tb.Fatal(err)
 	}
 	defer m.Close(ctx)
-	fuel := m.ExportedGlobal(meter.Export).(api.MutableGlobal)
+	fuel := m.ExportedGlobal(meter.Fuel).(api.MutableGlobal)
 	fuel.Set(uint64(e.fuel))
+	m.ExportedGlobal(meter.Stack).(api.MutableGlobal).Set(uint64(max(e.stack, 1<<20)))
 	results, err := m.ExportedFunction("run").Call(ctx, args...)
 	if len(results) > 0 {
 		result = results[0]
@@ -183,6 +185,38 @@ func TestEverythingEndless(t *testing.T) {
 	}
 }
 
+// TestStack calls to a depth that the parameter says, and gives back what it took, whatever way it returns.
+func TestStack(t *testing.T) {
+	t.Parallel()
+	ways := map[string][]byte{
+		"end":                               {},
+		"return":                            {0x0f},
+		"br":                                {0x0c, 0},
+		"br in block":                       {0x02, 0x40, 0x0c, 1, 0x0b},
+		"return in a loop, with more below": {0x41, 5, 0x03, 0x40, 0x0f, 0x0b, 0x1a},
+	}
+	for name, way := range ways {
+		body := code(0x20, 0, 0x04, 0x40, 0x20, 0, i32(1), 0x6b, 0x10, 0, 0x0b, way)
+		frame := int64(frameFixed + frameLocal + len(body) + 2)
+		e := newEngine(t, wazero.NewRuntimeConfig())
+		e.fuel, e.stack = 1<<40, 1<<20
+		deepest := uint64(e.stack/frame) - 1
+		module := instrument(t, one(hosttest.Func{Params: hosttest.I32, Body: body}))
+		if _, _, err := e.run(t, module, deepest); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, _, err := e.run(t, module, deepest+1); !errors.Is(err, errSpent) {
+			t.Errorf("%s: one deeper: %v", name, err)
+		}
+	}
+}
+
+// What a frame has, as the package comment says.
+const (
+	frameFixed = 64
+	frameLocal = 8
+)
+
 // doubling returns functions of which each calls the next twice.
 func doubling(n int) []hosttest.Func {
 	funcs := []hosttest.Func{{Name: "run", Body: code(0x10, 1)}}
@@ -228,6 +262,8 @@ func TestOutOfReach(t *testing.T) {
 		{"overlong index", one(hosttest.Func{Body: code(0x42, 0, 0x24, 0x80, 0x80, 0x80, 0x80, 0x00)}).Bytes(), "global 0 of 0"},
 		{"in dead code", one(hosttest.Func{Body: code(0x00, 0x23, 0, 0x1a)}).Bytes(), "global 0 of 0"},
 		{"in a constant", with(wasmfile.SectionGlobal, 1, 0x7e, 0, 0x23, 1, 0x0b), "global 1 of 1"},
+		{"write the counter of the stack", one(hosttest.Func{Body: code(0x42, 0, 0x24, 1)}).Bytes(), "global 1 of 0"},
+		{"the export of the stack", (&hosttest.Assembly{Funcs: []hosttest.Func{{Name: meter.Stack}}}).Bytes(), "reserved"},
 		{"the scratch local", one(hosttest.Func{Body: code(i32(0), i32(0), i32(0), 0xfc, 11, 0, 0x20, 0, 0x1a)}).Bytes(), "local 0 of 0"},
 		{"the host's function", (&hosttest.Assembly{Imports: imported, Funcs: []hosttest.Func{{Body: code(0x10, 2)}}}).Bytes(), "function 2 of 2"},
 		{"the host's function by reference", (&hosttest.Assembly{Imports: imported, Funcs: []hosttest.Func{{Body: code(0xd2, 2, 0x1a)}}}).Bytes(), "function 2 of 2"},
@@ -236,7 +272,7 @@ func TestOutOfReach(t *testing.T) {
 		{"the host's function at the start", with(wasmfile.SectionStart, 1), "function 1 of 1"},
 		{"the host's function in a table", with(wasmfile.SectionElement, 1, 0, i32(0), 0x0b, 1, 1), "function 1 of 1"},
 		{"the same import", (&hosttest.Assembly{Imports: []hosttest.Import{{Module: meter.ImportModule, Name: meter.ImportName}}}).Bytes(), "reserved"},
-		{"the same export", (&hosttest.Assembly{Funcs: []hosttest.Func{{Name: meter.Export}}}).Bytes(), "reserved"},
+		{"the same export", (&hosttest.Assembly{Funcs: []hosttest.Func{{Name: meter.Fuel}}}).Bytes(), "reserved"},
 		{"code after the end", one(hosttest.Func{Body: code(0x0b, 0x42, 0, 0x24, 0)}).Bytes(), "after the end"},
 		{"an imported global", withImport(code(wasmfile.AppendName(nil, "a"), wasmfile.AppendName(nil, "b"), 3, 0x7e, 1)), "imports a global"},
 		{"an imported memory", withImport(code(wasmfile.AppendName(nil, "a"), wasmfile.AppendName(nil, "b"), 2, 0, 1)), "imports a memory"},

@@ -13,6 +13,8 @@ type rewriter struct {
 	limits  Limits
 
 	types     []signature
+	tuples    []string // lists of results for which a block type is added
+	tupleAt   map[string]int
 	functions []uint32 // type of each function of the module's own
 	imported  uint32   // functions
 	globals   uint32
@@ -27,8 +29,12 @@ type signature struct{ params, results []byte }
 
 // What is added stands at the end of its index space, but the import stands before the module's own functions.
 func (w *rewriter) fuel() uint32     { return w.globals }
+func (w *rewriter) stack() uint32    { return w.globals + 1 }
 func (w *rewriter) tick() uint32     { return w.imported }
 func (w *rewriter) tickType() uint32 { return uint32(len(w.types)) }
+func (w *rewriter) tupleType(results []byte) int64 {
+	return int64(len(w.types) + 1 + w.tupleAt[string(results)])
+}
 
 // moved returns the new index of a function.
 func (w *rewriter) moved(function uint32) uint32 {
@@ -125,8 +131,25 @@ func (w *rewriter) readTypes(r *wasmfile.Reader) {
 		if form := r.Byte(); form != 0x60 {
 			r.Unsupported("found a type of form %#x, expected a function type", form)
 		}
-		w.types = append(w.types, signature{params: valueTypes(r), results: valueTypes(r)})
+		t := signature{params: valueTypes(r), results: valueTypes(r)}
+		w.types = append(w.types, t)
+		if len(t.results) > 1 {
+			w.tuple(string(t.results))
+		}
 	}
+}
+
+// tuple notes a list of results, once.
+func (w *rewriter) tuple(results string) {
+	if _, ok := w.tupleAt[results]; ok {
+		return
+	}
+	if w.tupleAt == nil {
+		w.tupleAt = make(map[string]int)
+	}
+	w.tupleAt[results] = len(w.tuples)
+	w.tuples = append(w.tuples, results)
+	w.limit(len(w.tuples), maxTuples, "types with different lists of results")
 }
 
 // valueTypes reads a vector of value types.
@@ -180,8 +203,11 @@ func (w *rewriter) section(s *wasmfile.Section) ([]byte, error) {
 	switch s.ID {
 	case wasmfile.SectionType:
 		n := r.U32()
-		out = append(wasmfile.AppendU32(nil, n+1), r.Rest()...)
+		out = append(wasmfile.AppendU32(nil, n+1+uint32(len(w.tuples))), r.Rest()...)
 		out = append(out, 0x60, 0, 0)
+		for _, results := range w.tuples {
+			out = wasmfile.AppendName(append(out, 0x60, 0), results)
+		}
 	case wasmfile.SectionImport:
 		n := r.U32()
 		out = append(wasmfile.AppendU32(nil, n+1), r.Rest()...)
@@ -271,18 +297,19 @@ func (w *rewriter) memorySection(r *wasmfile.Reader) []byte {
 
 func (w *rewriter) globalSection(r *wasmfile.Reader) []byte {
 	n := r.Count(4)
-	out := wasmfile.AppendU32(nil, uint32(n)+1)
+	out := wasmfile.AppendU32(nil, uint32(n)+2)
 	for i := 0; i < n && r.Err() == nil; i++ {
 		out = append(out, r.ValueType(), r.Byte())
 		out = w.constant(r, out)
 	}
+	out = append(out, wasmfile.I64, 1, opI64Const, 0, opEnd)
 	return append(out, wasmfile.I64, 1, opI64Const, 0, opEnd)
 }
 
 func (w *rewriter) exportSection(r *wasmfile.Reader) []byte {
 	r.Rest() // the outline has it
 	w.limit(len(w.outline.Exports), maxEntries, "exports")
-	out := wasmfile.AppendU32(nil, uint32(len(w.outline.Exports))+1)
+	out := wasmfile.AppendU32(nil, uint32(len(w.outline.Exports))+2)
 	for _, e := range w.outline.Exports {
 		index, limit := e.Index, uint32(len(w.functions))+w.imported
 		if e.Kind == wasmfile.Func {
@@ -293,14 +320,14 @@ func (w *rewriter) exportSection(r *wasmfile.Reader) []byte {
 		if (e.Kind == wasmfile.Func || e.Kind == wasmfile.Global) && e.Index >= limit {
 			r.Fail("the export %q is %s %d of %d", e.Name, e.Kind, e.Index, limit)
 		}
-		if e.Name == Export {
+		if e.Name == Fuel || e.Name == Stack {
 			r.Unsupported("the module exports %q, which is reserved", e.Name)
 		}
 		out = append(wasmfile.AppendName(out, e.Name), byte(e.Kind))
 		out = wasmfile.AppendU32(out, index)
 	}
-	out = append(wasmfile.AppendName(out, Export), byte(wasmfile.Global))
-	return wasmfile.AppendU32(out, w.fuel())
+	out = wasmfile.AppendU32(append(wasmfile.AppendName(out, Fuel), byte(wasmfile.Global)), w.fuel())
+	return wasmfile.AppendU32(append(wasmfile.AppendName(out, Stack), byte(wasmfile.Global)), w.stack())
 }
 
 func (w *rewriter) elementSection(r *wasmfile.Reader) []byte {

@@ -2,32 +2,37 @@ package meter
 
 // The instructions that need to be known by name.
 const (
-	opBlock              = 0x02
-	opLoop               = 0x03
-	opIf                 = 0x04
-	opElse               = 0x05
-	opEnd                = 0x0b
-	opCall               = 0x10
-	opReturnCall         = 0x12
-	opLocalGet           = 0x20
-	opLocalTee           = 0x22
-	opGlobalGet          = 0x23
-	opGlobalSet          = 0x24
-	opMemoryGrow         = 0x40
-	opI32Const           = 0x41
-	opI64Const           = 0x42
-	opF32Const           = 0x43
-	opF64Const           = 0x44
-	opI64LtS             = 0x53
-	opI64Sub             = 0x7d
-	opI64ShrU            = 0x88
-	opI64ExtendI32U      = 0xad
-	opRefNull            = 0xd0
-	opRefFunc            = 0xd2
-	opMisc               = 0xfc
-	opVector             = 0xfd
-	vectorConst          = 12
-	blockEmpty      byte = 0x40
+	opBlock                   = 0x02
+	opLoop                    = 0x03
+	opIf                      = 0x04
+	opElse                    = 0x05
+	opEnd                     = 0x0b
+	opBr                      = 0x0c
+	opReturn                  = 0x0f
+	opCall                    = 0x10
+	opReturnCall              = 0x12
+	opReturnCallIndirect      = 0x13
+	opLocalGet                = 0x20
+	opLocalTee                = 0x22
+	opGlobalGet               = 0x23
+	opGlobalSet               = 0x24
+	opMemoryGrow              = 0x40
+	opI32Const                = 0x41
+	opI64Const                = 0x42
+	opF32Const                = 0x43
+	opF64Const                = 0x44
+	opI64LtS                  = 0x53
+	opI64Add                  = 0x7c
+	opI64Sub                  = 0x7d
+	opI64Or                   = 0x84
+	opI64ShrU                 = 0x88
+	opI64ExtendI32U           = 0xad
+	opRefNull                 = 0xd0
+	opRefFunc                 = 0xd2
+	opMisc                    = 0xfc
+	opVector                  = 0xfd
+	vectorConst               = 12
+	blockEmpty           byte = 0x40
 )
 
 // immediate says what follows an opcode.
@@ -77,13 +82,13 @@ var immediates = func() (t [256]immediate) {
 	set(block, opBlock, opIf)
 	set(none, opElse, opElse)
 	set(end, opEnd, opEnd)
-	set(label, 0x0c, 0x0d)
+	set(label, opBr, 0x0d)
 	set(labels, 0x0e, 0x0e)
-	set(none, 0x0f, 0x0f) // return
+	set(none, opReturn, opReturn)
 	set(fn, opCall, opCall)
 	set(indirect, 0x11, 0x11)
 	set(fn, opReturnCall, opReturnCall)
-	set(indirect, 0x13, 0x13)
+	set(indirect, opReturnCallIndirect, opReturnCallIndirect)
 	set(none, 0x1a, 0x1b) // drop, select
 	set(typed, 0x1c, 0x1c)
 	set(local, opLocalGet, opLocalTee)

@@ -106,10 +106,15 @@ func compare(t *testing.T, path string, s *script) (calls, modules int) {
 			args = append(args, bits(t, arg.Type, arg.Value)...)
 		}
 		want, wantErr := a.ExportedFunction(c.Action.Field).Call(context.Background(), args...)
-		b.ExportedGlobal(meter.Export).(api.MutableGlobal).Set(math.MaxInt64)
+		for _, counter := range []string{meter.Fuel, meter.Stack} {
+			b.ExportedGlobal(counter).(api.MutableGlobal).Set(math.MaxInt64)
+		}
 		got, err := b.ExportedFunction(c.Action.Field).Call(context.Background(), args...)
 		if fmt.Sprint(got) != fmt.Sprint(want) || trap(err) != trap(wantErr) {
 			t.Errorf("%s:%d: %s(%v): got %v, %v; want %v, %v", filepath.Base(path), c.Line, c.Action.Field, args, got, err, want, wantErr)
+		}
+		if left := int64(b.ExportedGlobal(meter.Stack).(api.MutableGlobal).Get()); err == nil && left != math.MaxInt64 {
+			t.Errorf("%s:%d: %s: %d bytes of stack were not given back", filepath.Base(path), c.Line, c.Action.Field, math.MaxInt64-left)
 		}
 		calls++
 	}

@@ -48,6 +48,9 @@ func (r *Reader) Offset() int { return r.base + r.off }
 // More reports whether there are bytes left and no error.
 func (r *Reader) More() bool { return r.off < len(r.b) }
 
+// Len returns how many bytes are left.
+func (r *Reader) Len() int { return len(r.b) - r.off }
+
 // Rest returns the bytes that are left, and reads them.
 func (r *Reader) Rest() []byte {
 	b := r.b[r.off:]

@@ -72,7 +72,7 @@ func TestFailures(t *testing.T) {
 		{text: "!panic", code: host.CodeTrap, cause: "nil pointer dereference", stderr: "goroutine"},
 		{text: "!exit", code: host.CodeExit, cause: "exited with code 3", stderr: "leaving"},
 		{text: "!spin", code: host.CodeDeadline, cause: "longer than 100ms", stderr: "guest.__guest_.obey", hasty: true},
-		{text: "!recurse", code: host.CodeDeadline, cause: "longer than 100ms", stderr: "guest.recurse", hasty: true},
+		{text: "!recurse", code: host.CodeTrap, cause: "stack overflow", stderr: "guest.recurse"},
 		{text: "!hog", code: host.CodeMemory, cause: "more than 16777216 bytes"},
 		{text: "!chatter", code: host.CodeTrap, cause: "panic: enough", stderr: "chatter"},
 		{text: "!long", code: host.CodeFrame, cause: "too large"},
@@ -104,10 +104,10 @@ func TestFailures(t *testing.T) {
 			t.Errorf("%s: got %v afterwards", c.text, got)
 		}
 	}
-	if s := patient.Stats(); s.Errors != 7 || s.Calls != 16 {
+	if s := patient.Stats(); s.Errors != 8 || s.Calls != 17 {
 		t.Errorf("got %+v", s)
 	}
-	if s := hasty.Stats(); s.Errors != 2 || s.Slowest < short {
+	if s := hasty.Stats(); s.Errors != 1 || s.Slowest < short {
 		t.Errorf("got %+v", s)
 	}
 }

@@ -36,6 +36,8 @@ func (in *instance) classify(e *host.Error, err error) *host.Error {
 		e.Code, e.Cause = host.CodeDeadline, fmt.Errorf("the call took longer than %v", in.limit)
 	case errors.Is(err, errFuel):
 		e.Code, e.Cause = host.CodeDeadline, fmt.Errorf("the call ran more than %d instructions", limits.Fuel)
+	case errors.Is(err, errStack):
+		e.Cause = errStack
 	case errors.Is(err, errStopped):
 		e.Code, e.Cause = host.CodeUnavailable, errStopped
 	case in.Context.Err() != nil && errors.Is(err, in.Context.Err()):

@@ -21,8 +21,13 @@ import (
 
 const (
 	pageSize = 64 << 10
-	// slice is the fuel between two looks at the clock: about a millisecond.
-	slice = 1_000_000
+	// slice is the fuel between two looks at the clock: from 40 µs of code with large loops, as Go makes it, to a few
+	// milliseconds of a small loop.
+	slice = 4_000_000
+	// stackShallow is the stack, as package meter counts it, that a call may use without any consequence. One that needs
+	// more, up to stackDeep, costs its instance: the runtime never gives stack back.
+	stackShallow = 1 << 20
+	stackDeep    = 32 << 20
 	// idleEvery is how many calls an instance serves between two calls of cl_idle.
 	idleEvery = 4
 	// minInput is the smallest input buffer that is asked for.
@@ -33,6 +38,7 @@ const (
 var (
 	errDeadline = errors.New("the call took too long")
 	errFuel     = errors.New("the call ran too many instructions")
+	errStack    = errors.New("the call nests too deep: stack overflow")
 	errStopped  = errors.New("the plugin was closed")
 	errOutput   = errors.New("the answer is too large")
 )
@@ -56,7 +62,9 @@ type instance struct {
 	input, size uint32 // the input buffer
 
 	fuel     api.MutableGlobal
-	left     int64 // fuel of this call besides what the counter has
+	stackLow api.MutableGlobal // what is left of the stack
+	deep     bool              // the call has used more than stackShallow
+	left     int64             // fuel of this call besides what the counter has
 	limit    time.Duration
 	deadline time.Time
 
@@ -84,7 +92,8 @@ func (in *instance) Value(key any) any {
 func tick(ctx context.Context, m api.Module, _ []uint64) {
 	in := ctx.Value(instanceKey{}).(*instance)
 	if in.fuel == nil { // the module's start function runs before instantiation returns
-		in.fuel = m.ExportedGlobal(meter.Export).(api.MutableGlobal)
+		in.counters(m)
+		in.stackLow.Set(in.stackLow.Get() + stackShallow)
 	}
 	in.left += int64(in.fuel.Get()) // below zero: what was taken beyond the last refill
 	if err := in.stopped(); err != nil {
@@ -95,7 +104,13 @@ func tick(ctx context.Context, m api.Module, _ []uint64) {
 
 // stopped returns why the call must not go on.
 func (in *instance) stopped() error {
+	if low := int64(in.stackLow.Get()); low < 0 && !in.deep {
+		in.deep = true
+		in.stackLow.Set(uint64(low + stackDeep - stackShallow))
+	}
 	switch {
+	case int64(in.stackLow.Get()) < 0:
+		return errStack
 	case in.left <= 0:
 		return errFuel
 	case !time.Now().Before(in.deadline):
@@ -104,6 +119,12 @@ func (in *instance) stopped() error {
 		return errStopped
 	}
 	return in.Context.Err()
+}
+
+// counters finds the counters of a module.
+func (in *instance) counters(m api.Module) {
+	in.fuel = m.ExportedGlobal(meter.Fuel).(api.MutableGlobal)
+	in.stackLow = m.ExportedGlobal(meter.Stack).(api.MutableGlobal)
 }
 
 // refuel moves fuel of the call to the guest's counter.
@@ -127,8 +148,10 @@ func (in *instance) bound(ctx context.Context, limit time.Duration, fuel int64) 
 	if fuel > 0 {
 		in.left = fuel
 	}
+	in.deep = false
 	if in.fuel != nil {
 		in.refuel()
+		in.stackLow.Set(stackShallow)
 	}
 	in.output.Reset()
 	in.linear.denied = false
@@ -177,7 +200,11 @@ func (in *instance) start() (err error) {
 		return err
 	}
 	in.memory = in.module.Memory()
-	in.fuel = in.module.ExportedGlobal(meter.Export).(api.MutableGlobal)
+	if in.fuel == nil {
+		in.counters(in.module)
+		in.refuel()
+	}
+	in.stackLow.Set(stackShallow)
 	in.alloc, in.idle = in.module.ExportedFunction("cl_alloc"), in.module.ExportedFunction("cl_idle")
 	in.abilities = make(map[sdk.Ability]api.Function)
 	for _, a := range p.spec.Manifest.Abilities {
@@ -291,6 +318,7 @@ func (in *instance) categorize(at feedback.Time, items []feedback.Item, into *wi
 // closed.
 func (in *instance) rested() bool {
 	in.served++
+	deep := in.deep
 	if in.idle != nil && in.served%idleEvery == 0 {
 		in.bound(context.Background(), in.plugin.limits.Deadline, 0)
 		if err := in.idle.CallWithStack(in, nil); err != nil {
@@ -299,7 +327,7 @@ func (in *instance) rested() bool {
 		}
 	}
 	in.end()
-	if room := in.plugin.limits.Memory - in.base; int64(in.memory.Size()) > in.base+room/4*3 {
+	if room := in.plugin.limits.Memory - in.base; deep || int64(in.memory.Size()) > in.base+room/4*3 {
 		in.plugin.counter.Recycled()
 		in.close()
 		return false

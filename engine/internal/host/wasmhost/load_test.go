@@ -253,3 +253,39 @@ func TestVersionTellsCodeAndSettingsApart(t *testing.T) {
 		t.Errorf("got %v", versions)
 	}
 }
+
+// TestDeepCalls nests calls. Up to a depth they cost the instance, which the runtime would leave with a large stack;
+// beyond it they fail.
+func TestDeepCalls(t *testing.T) {
+	t.Parallel()
+	none := append([]byte(nil), okFrame...)
+	none[6] = 5 // results, of no item
+	for _, c := range []struct {
+		depth    int64
+		recycled uint64
+		code     host.Code
+	}{{100, 0, ""}, {100_000, 1, ""}, {10_000_000, 0, host.CodeTrap}} {
+		body := append(append(i32Const(c.depth), 0x10, 4), at(64, 24)...)
+		down := append(append([]byte{0x20, 0, 0x04, 0x40, 0x20, 0}, i32Const(1)...), 0x6b, 0x10, 4, 0x0b)
+		a := tiny(body, func(a *hosttest.Assembly) {
+			a.Data = append(append(append([]byte(nil), okFrame...), make([]byte, 64-len(okFrame))...), none...)
+			a.Funcs = append(a.Funcs, hosttest.Func{Params: hosttest.I32, Body: down})
+		})
+		p := load(t, hosttest.WithManifest(t, a.Bytes(), tinyManifest), host.Spec{})
+		b, err := p.Categorize(t.Context(), nil)
+		if c.code != "" {
+			if e := wantError(t, err, c.code); !strings.Contains(e.Error(), "stack overflow") {
+				t.Errorf("depth %d: %v", c.depth, e)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("depth %d: %v", c.depth, err)
+			continue
+		}
+		b.Release()
+		if s := p.Stats(); s.Recycled != c.recycled {
+			t.Errorf("depth %d: got %+v", c.depth, s)
+		}
+	}
+}

@@ -16,11 +16,19 @@ import (
 	"github.com/closedloop/closedloop/engine/internal/host/hosttest"
 )
 
-// suspend stops a process.
+// suspend stops a process, a child of this one, and returns when it has stopped.
 func suspend(t *testing.T, pid int) {
 	t.Helper()
 	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
+	}
+	var status syscall.WaitStatus
+	for err := syscall.EINTR; err == syscall.EINTR; {
+		_, e := syscall.Wait4(pid, &status, syscall.WUNTRACED, nil)
+		err, _ = e.(syscall.Errno)
+	}
+	if !status.Stopped() {
+		t.Fatalf("the process has the status %v, expected it to have stopped", status)
 	}
 }
 

@@ -287,7 +287,13 @@ func TestFailures(t *testing.T) {
 			t.Errorf("%s: %v, want %q in it", tt.name, err, tt.want)
 		}
 	}
-	for _, content := range []string{"", "id,score,text\n", "\n\n"} {
+	for _, content := range []string{"", "\n\n"} {
+		_, err := drain(file(t, plain, []byte(content)), nil, 10)
+		if f := sdk.FailureOf(err); f == nil || !f.Fatal || !strings.Contains(f.Message, "found an empty file") {
+			t.Errorf("%q: %v", content, err)
+		}
+	}
+	for _, content := range []string{"id,score,text\n", "id,score,text"} {
 		res := all(t, file(t, plain, []byte(content)), 10)
 		if len(res.Items)+len(res.Rejects) != 0 || len(res.Notices) != 1 || res.Notices[0].Code != "no_rows" {
 			t.Errorf("%q: %+v", content, res)

@@ -85,10 +85,14 @@ func (t *table) header() ([][]string, error) {
 	return header, nil
 }
 
-// bind finds the columns that the settings name. An empty file binds nothing.
+// bind finds the columns that the settings name. A file without a header is at fault when it is all that is granted;
+// in a folder it binds nothing, and the others are read.
 func (t *table) bind(header [][]string) error {
 	s := &t.source.settings
 	if s.HeaderRows > 0 && len(header) == 0 {
+		if t.only {
+			return sdk.Fatal("%s: found an empty file, expected a header that names the columns; export it again, or give header_rows: 0", t.file.Name)
+		}
 		return nil
 	}
 	if len(header) > 0 {

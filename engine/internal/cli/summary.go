@@ -65,19 +65,38 @@ func (a *app) sourcesTable(s *engine.Summary) {
 	}
 }
 
-// rejects tells which rows are no items, where and why.
+// rejects tells which rows are no items, where and why, and which items a plugin could not survive.
 func (a *app) rejects(s *engine.Summary) {
 	if s.Total.Rejected == 0 {
 		return
 	}
-	a.heading(fmt.Sprintf("rejected: %s to mend at the source", count(s.Total.Rejected, "row")))
-	shown := s.Rejects[:min(len(s.Rejects), shownRejects)]
-	t := indented(text("source"), text("where"), elastic("why"))
-	for _, l := range shown {
-		t.add(l.Source, l.Position, l.Reason)
+	var rows, items []feedback.DeadLetter
+	for _, l := range s.Rejects {
+		if l.Kind == feedback.DeadItem {
+			items = append(items, l)
+		} else {
+			rows = append(rows, l)
+		}
+	}
+	if n := s.Total.Rejected - len(items); n > 0 {
+		a.heading(fmt.Sprintf("rejected: %s to mend at the source", count(n, "row")))
+		a.letters(rows, n, text("where"), func(l *feedback.DeadLetter) string { return l.Position })
+	}
+	if n := len(items); n > 0 {
+		a.heading(fmt.Sprintf("held back: %s that a plugin could not survive; mend the plugin, then closedloop replay ID", count(n, "item")))
+		a.letters(items, n, text("id"), func(l *feedback.DeadLetter) string { return l.ID })
+	}
+}
+
+// letters lists the first of n dead letters.
+func (a *app) letters(all []feedback.DeadLetter, n int, name column, value func(*feedback.DeadLetter) string) {
+	shown := all[:min(len(all), shownRejects)]
+	t := indented(text("source"), name, elastic("why"))
+	for i := range shown {
+		t.add(shown[i].Source, value(&shown[i]), shown[i].Reason)
 	}
 	t.write(a.std.Out, a.std.Width)
-	if rest := s.Total.Rejected - len(shown); rest > 0 {
+	if rest := n - len(shown); rest > 0 {
 		fmt.Fprintf(a.std.Out, "  and %s more: closedloop show dead\n", grouped(rest))
 	}
 }

@@ -53,7 +53,7 @@ func TestSpecification(t *testing.T) {
 	t.Parallel()
 	dir := specDir(t)
 	calls, modules := 0, 0
-	for _, suite := range []string{"v1", "v2", "tail-call"} {
+	for _, suite := range []string{"v2", "tail-call"} {
 		files, err := filepath.Glob(filepath.Join(dir, suite, "testdata", "*.json"))
 		if err != nil || len(files) == 0 {
 			t.Fatalf("%s: found %d scripts, %v", suite, len(files), err)

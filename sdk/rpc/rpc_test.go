@@ -31,7 +31,8 @@ func (f handler) Call(ctx context.Context, host sdk.Host, frame []byte) []byte {
 }
 
 // connect joins a handler and a host over real connections. The plugin's own connection to the host would end with its
-// process; leaks of the engine's side are looked for in the tests of package serve, which start processes.
+// process; leaks of the engine's side are looked for in the tests of package serve, which start processes. Closing the
+// host's end tells the plugin to stop.
 func connect(t *testing.T, host sdk.Host, h handler) *Client {
 	t.Helper()
 	conn, server := plugin.TestPluginGRPCConn(t, false, plugin.PluginSet{service: &glue{handler: h, host: host}})
@@ -42,7 +43,7 @@ func connect(t *testing.T, host sdk.Host, h handler) *Client {
 	client := c.(*Client)
 	t.Cleanup(func() {
 		_ = conn.Close()
-		server.Stop()
+		<-server.DoneCh
 		client.Wait()
 	})
 	return client

@@ -90,23 +90,58 @@ func (r *reader) item(i int, it *feedback.Item, pool *itemPool) {
 	if flags := le.Uint64(rec[itemFlags:]); flags != 0 {
 		r.optional(at, rec, flags, it, pool)
 	}
-	for i, f := range stringFields {
-		if ref := le.Uint64(rec[itemStrings+8*i:]); ref>>32 != 0 {
-			*stringAt(it, f) = r.cut(int(uint32(ref)), int(ref>>32))
-		}
+	r.strings(rec, it)
+	if ref := le.Uint64(rec[itemAttrs:]); ref != 0 {
+		it.Attributes = r.attributes(ref, pool)
 	}
-	it.Attributes = r.attributes(le.Uint64(rec[itemAttrs:]), pool)
-	it.Customer.Attributes = r.attributes(le.Uint64(rec[itemCustAttrs:]), pool)
+	if ref := le.Uint64(rec[itemCustAttrs:]); ref != 0 {
+		it.Customer.Attributes = r.attributes(ref, pool)
+	}
+}
+
+// strings reads the strings of an item. Most are empty, so it looks at four references at once.
+func (r *reader) strings(rec *[itemSize]byte, it *feedback.Item) {
+	n := uint64(0)
+	for i := 0; i < stringCount; i += 4 {
+		refs := (*[4 * 8]byte)(rec[itemStrings+8*i:])
+		first, second, third, fourth := le.Uint64(refs[0:]), le.Uint64(refs[8:]), le.Uint64(refs[16:]), le.Uint64(refs[24:])
+		if (first|second|third|fourth)>>32 == 0 {
+			continue
+		}
+		fields := (*[4]uintptr)(stringFields[i:])
+		if first>>32 != 0 {
+			*stringAt(it, fields[0]) = r.text(first)
+		}
+		if second>>32 != 0 {
+			*stringAt(it, fields[1]) = r.text(second)
+		}
+		if third>>32 != 0 {
+			*stringAt(it, fields[2]) = r.text(third)
+		}
+		if fourth>>32 != 0 {
+			*stringAt(it, fields[3]) = r.text(fourth)
+		}
+		n += first>>32 + second>>32 + third>>32 + fourth>>32
+	}
+	r.spend(n)
 }
 
 // optional reads what counts only when its flag is set.
 func (r *reader) optional(at int, rec *[itemSize]byte, flags uint64, it *feedback.Item, pool *itemPool) {
-	if flags&(hasScore|hasScaleMin|hasScaleMax|hasARR|hasTenure) != 0 {
-		for i, p := range [...]**float64{&it.Score, &it.ScaleMin, &it.ScaleMax, &it.Customer.ARR, &it.Customer.TenureDays} {
-			if flags&(hasScore<<i) != 0 {
-				*p = pool.num(r.num(at+itemScore+8*i, le.Uint64(rec[itemScore+8*i:])))
-			}
-		}
+	if flags&hasScore != 0 {
+		it.Score = pool.num(r.num(at+itemScore, le.Uint64(rec[itemScore:])))
+	}
+	if flags&hasScaleMin != 0 {
+		it.ScaleMin = pool.num(r.num(at+itemScaleMin, le.Uint64(rec[itemScaleMin:])))
+	}
+	if flags&hasScaleMax != 0 {
+		it.ScaleMax = pool.num(r.num(at+itemScaleMax, le.Uint64(rec[itemScaleMax:])))
+	}
+	if flags&hasARR != 0 {
+		it.Customer.ARR = pool.num(r.num(at+itemARR, le.Uint64(rec[itemARR:])))
+	}
+	if flags&hasTenure != 0 {
+		it.Customer.TenureDays = pool.num(r.num(at+itemTenure, le.Uint64(rec[itemTenure:])))
 	}
 	it.OccurredAssumed = flags&isOccurredAssumed != 0
 	if flags&hasContactable != 0 {

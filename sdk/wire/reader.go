@@ -21,8 +21,8 @@ type reader struct {
 	kind   FrameKind
 	count  int
 	stride int
-	lists  int // bytes that lists may still take up, so that overlapping lists cannot multiply
-	chars  int // bytes that strings may still take up
+	lists  int   // bytes that lists may still take up, so that overlapping lists cannot multiply
+	chars  int64 // bytes that strings may still take up
 	err    *Error
 
 	// Where the shorter heads, records and list elements of an older peer are completed.
@@ -58,7 +58,7 @@ func (r *reader) open(b []byte) error {
 	}
 	r.b, r.head, r.count, r.stride = b[:total:total], b[:head:head], count, stride
 	r.s = unsafe.String(unsafe.SliceData(b), total)
-	r.lists, r.chars = total, 4*total+64<<10
+	r.lists, r.chars = total, int64(4*total+64<<10)
 	return nil
 }
 
@@ -119,19 +119,30 @@ func (r *reader) str(ref uint64) string {
 	if ref>>32 == 0 {
 		return ""
 	}
-	return r.cut(int(uint32(ref)), int(ref>>32))
+	r.spend(ref >> 32)
+	return r.text(ref)
 }
 
-func (r *reader) cut(at, n int) string {
-	if n > len(r.s) || at > len(r.s)-n {
-		_ = r.bad(at, "found a string that leaves the frame")
-		return ""
+// text returns the string that a reference names, for the caller to spend.
+func (r *reader) text(ref uint64) string {
+	at := ref & math.MaxUint32
+	end := at + ref>>32
+	if end > uint64(len(r.s)) {
+		return r.outside(at)
 	}
-	if r.chars -= n; r.chars < 0 {
-		_ = r.bad(at, "found strings that add up to more than the frame can hold")
-		return ""
+	return r.s[at:end]
+}
+
+func (r *reader) outside(at uint64) string {
+	_ = r.bad(int(at), "found a string that leaves the frame")
+	return ""
+}
+
+// spend counts the bytes of strings.
+func (r *reader) spend(n uint64) {
+	if r.chars -= int64(n); r.chars < 0 {
+		_ = r.bad(0, "found strings that add up to more than the frame can hold")
 	}
-	return r.s[at : at+n]
 }
 
 // bytes returns a copy of the bytes that a reference names; nil when there are none.

@@ -51,13 +51,9 @@ func AppendResults(dst []byte, rs []sdk.Result) []byte {
 
 func (w *writer) result(at int, r *sdk.Result) {
 	flags := uint64(0)
-	if s := r.Labels.Sentiment; s != nil {
-		flags |= 1
-		w.u64(at+resultSentiment, math.Float64bits(*s))
-	}
 	if r.Err != nil {
 		f := sdk.FailureOf(r.Err)
-		flags |= 2
+		flags = 2
 		if f.Fatal {
 			flags |= 4
 		}
@@ -65,8 +61,17 @@ func (w *writer) result(at int, r *sdk.Result) {
 		w.str(at+resultMessage, cutText(f.Message, MaxMessage))
 		w.u64(at+resultAfter, millis(f.After))
 	}
+	if s := r.Labels.Sentiment; s != nil {
+		flags |= 1
+		w.u64(at+resultSentiment, math.Float64bits(*s))
+	}
 	w.u64(at+resultFlags, flags)
-	w.str(at+resultDrop, r.Drop)
+	if r.Drop != "" {
+		w.str(at+resultDrop, r.Drop)
+	}
+	if len(r.Labels.Themes) == 0 {
+		return
+	}
 	themes, ok := w.list(at+resultThemes, len(r.Labels.Themes), themeSize)
 	if !ok {
 		return
@@ -77,12 +82,16 @@ func (w *writer) result(at int, r *sdk.Result) {
 }
 
 func (w *writer) theme(at int, t *feedback.Theme) {
+	b := (*[themeSize]byte)(w.buf[w.start+at:])
 	if t.Sentiment != nil {
-		w.u64(at+themeFlags, 1)
-		w.u64(at+themeSentiment, math.Float64bits(*t.Sentiment))
+		le.PutUint64(b[themeFlags:], 1)
+		le.PutUint64(b[themeSentiment:], math.Float64bits(*t.Sentiment))
 	}
-	w.u64(at+themeConfidence, math.Float64bits(t.Confidence))
+	le.PutUint64(b[themeConfidence:], math.Float64bits(t.Confidence))
 	w.str(at+themePath, string(t.Path))
+	if len(t.Evidence) == 0 {
+		return
+	}
 	spans, ok := w.list(at+themeSpans, len(t.Evidence), spanSize)
 	if !ok {
 		return

@@ -31,6 +31,9 @@ type function struct {
 	calls   bool
 	blocks  []bool   // open blocks, true for loops
 	regions []region // what is charged at once: the function, and each open loop
+
+	dispatch dispatch
+	aim      aim
 }
 
 // region is a stretch of code that is charged at its beginning.
@@ -42,7 +45,10 @@ type region struct {
 // rewrite reads the code of function i and returns its new locals and instructions, which the next call overwrites.
 func (f *function) rewrite(i int, r *wasmfile.Reader) (head, body []byte) {
 	params, size := len(f.types[f.functions[i]].params), r.Len()
-	*f = function{rewriter: f.rewriter, Reader: r, out: f.out[:0], blocks: f.blocks[:0], regions: append(f.regions[:0], region{})}
+	*f = function{
+		rewriter: f.rewriter, Reader: r, out: f.out[:0], blocks: f.blocks[:0], regions: append(f.regions[:0], region{}),
+		dispatch: dispatch{table: f.dispatch.table[:0]},
+	}
 	groups, declared := f.declarations(i, params)
 	f.frame = frameFixed + frameLocal*int(f.locals) + size
 	for f.More() {
@@ -149,7 +155,8 @@ func (f *function) weigh(n int) { f.regions[len(f.regions)-1].weight += n }
 
 // instruction copies one instruction.
 func (f *function) instruction() {
-	op := f.Byte()
+	op, before := f.Byte(), f.aim
+	f.aim = aim{}
 	f.weigh(1)
 	switch kind := immediates[op]; kind {
 	case unknown:
@@ -182,6 +189,17 @@ func (f *function) instruction() {
 			f.Fail("found local %d of %d", i, f.locals)
 		}
 		f.out = wasmfile.AppendU32(append(f.out, op), i)
+		f.aim = aim{set: before.constant && op == opLocalSet, number: before.number, local: i}
+	case const32:
+		n := f.S32()
+		f.out = wasmfile.AppendS64(append(f.out, op), int64(n))
+		f.aim = aim{constant: true, number: uint32(n)}
+	case label:
+		l := f.U32()
+		if op == opBr && before.set {
+			l = f.straight(l, before)
+		}
+		f.out = wasmfile.AppendU32(append(f.out, op), l)
 	case none:
 		if op == opReturn { // to the end of the function's code, where a frame may have to be given back
 			f.out = wasmfile.AppendU32(append(f.out, opBr), uint32(len(f.blocks)))
@@ -205,8 +223,9 @@ func (f *function) importedAt(at int) bool {
 // open begins a block, loop or if.
 func (f *function) open(op byte) {
 	f.out = append(f.out, op)
-	switch t := f.S33(); {
-	case t == -64: // nothing
+	t := f.S33()
+	switch {
+	case t == blockNone:
 		f.out = append(f.out, blockEmpty)
 	case t < 0 && t >= -64 && isValueType(byte(t&0x7f)):
 		f.out = append(f.out, byte(t&0x7f))
@@ -221,6 +240,9 @@ func (f *function) open(op byte) {
 	if op == opLoop {
 		f.regions = append(f.regions, region{at: len(f.out)})
 		f.out = f.ask(f.charge(f.out, 0), false)
+		if t == blockNone && f.dispatch.open == 0 {
+			f.lookForDispatch()
+		}
 	}
 }
 
@@ -245,6 +267,7 @@ func (f *function) close() {
 		putWeight(f.out[at:at+5], r.weight)
 	}
 	f.blocks = f.blocks[:last]
+	f.dispatch.open = max(min(f.dispatch.open, last-f.dispatch.outermost), 0)
 }
 
 // misc copies an instruction with the prefix 0xfc.

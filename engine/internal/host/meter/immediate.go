@@ -5,7 +5,7 @@ import "github.com/closedloop/closedloop/engine/internal/host/wasmfile"
 // immediate copies what follows an opcode, with the indices moved.
 func (w *rewriter) immediate(r *wasmfile.Reader, out []byte, kind immediate) []byte {
 	switch kind {
-	case label, table, dataIndex, elemIndex:
+	case table, dataIndex, elemIndex:
 		return wasmfile.AppendU32(out, r.U32())
 	case elem, tables, memory:
 		return wasmfile.AppendU32(wasmfile.AppendU32(out, r.U32()), r.U32())

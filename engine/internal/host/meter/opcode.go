@@ -8,11 +8,13 @@ const (
 	opElse                    = 0x05
 	opEnd                     = 0x0b
 	opBr                      = 0x0c
+	opBrTable                 = 0x0e
 	opReturn                  = 0x0f
 	opCall                    = 0x10
 	opReturnCall              = 0x12
 	opReturnCallIndirect      = 0x13
 	opLocalGet                = 0x20
+	opLocalSet                = 0x21
 	opLocalTee                = 0x22
 	opGlobalGet               = 0x23
 	opGlobalSet               = 0x24
@@ -33,6 +35,7 @@ const (
 	opVector                  = 0xfd
 	vectorConst               = 12
 	blockEmpty           byte = 0x40
+	blockNone                 = -64 // blockEmpty as it is read
 )
 
 // immediate says what follows an opcode.
@@ -83,7 +86,7 @@ var immediates = func() (t [256]immediate) {
 	set(none, opElse, opElse)
 	set(end, opEnd, opEnd)
 	set(label, opBr, 0x0d)
-	set(labels, 0x0e, 0x0e)
+	set(labels, opBrTable, opBrTable)
 	set(none, opReturn, opReturn)
 	set(fn, opCall, opCall)
 	set(indirect, 0x11, 0x11)

@@ -249,7 +249,7 @@ func (e *contractError) Error() string {
 	return fmt.Sprintf("the module speaks contract %d.%d, expected %d.0 to %s", e.major, e.minor, sdk.ContractMajor, sdk.ContractVersion())
 }
 
-// reserve returns n bytes of the guest's input buffer.
+// reserve returns n bytes of the guest's input buffer, with the rest of it as their capacity.
 func (in *instance) reserve(n int) ([]byte, error) {
 	if n > math.MaxInt32 {
 		return nil, fmt.Errorf("the call has %d bytes, which no memory can hold", n)
@@ -263,11 +263,11 @@ func (in *instance) reserve(n int) ([]byte, error) {
 		}
 		in.input, in.size = uint32(in.stack[0]), size
 	}
-	b, ok := in.memory.Read(in.input, uint32(n))
+	b, ok := in.memory.Read(in.input, in.size)
 	if !ok {
 		return nil, &wire.Error{Offset: int(in.input), Reason: "cl_alloc returned a buffer that leaves the memory"}
 	}
-	return b, nil
+	return b[:n:len(b)], nil
 }
 
 // run calls an export with the n bytes in the input buffer and returns its answer, which is in the guest's memory.
@@ -299,15 +299,21 @@ func (in *instance) send(f api.Function, frame []byte) ([]byte, error) {
 
 // categorize writes items into the guest's memory and reads the results from it.
 func (in *instance) categorize(at feedback.Time, items []feedback.Item, into *wire.ResultReader) ([]sdk.Result, error) {
-	n := wire.ItemsSize(items)
-	if n > wire.MaxFrame {
-		return nil, sdk.Fatal("the batch does not fit a frame: too many items or too many bytes")
-	}
-	b, err := in.reserve(n)
+	b, err := in.reserve(1)
 	if err != nil {
 		return nil, err
 	}
-	answer, err := in.run(in.invoke, wire.PutItems(b, at, items))
+	n := wire.PutItems(b[:cap(b)], at, items)
+	if n == 0 {
+		if n = wire.ItemsSize(items); n > wire.MaxFrame {
+			return nil, sdk.Fatal("the batch does not fit a frame: too many items or too many bytes")
+		}
+		if b, err = in.reserve(n); err != nil {
+			return nil, err
+		}
+		wire.PutItems(b, at, items)
+	}
+	answer, err := in.run(in.invoke, n)
 	if err != nil {
 		return nil, err
 	}

@@ -29,16 +29,17 @@ type guest struct {
 	Refuse bool   `json:"refuse"`
 	Crash  bool   `json:"crash"`
 
-	host  sdk.Host
-	words *automaton
-	polls int
-	hoard [][]byte
-	spans []feedback.Span
-	score float64
+	host   sdk.Host
+	polls  int
+	hoard  [][]byte
+	themes [len(vocabulary)]score
+	tone   int
+	spans  []feedback.Span
+	tones  []float64
 }
 
 func open(_ context.Context, host sdk.Host, settings []byte) (any, error) {
-	g := &guest{host: host, words: newAutomaton()}
+	g := &guest{host: host}
 	if err := json.Unmarshal(settings, g); err != nil {
 		return nil, err
 	}
@@ -53,7 +54,7 @@ func open(_ context.Context, host sdk.Host, settings []byte) (any, error) {
 
 // Categorize does what each text begins with, or else labels it.
 func (g *guest) Categorize(ctx context.Context, items []feedback.Item, out []sdk.Result) error {
-	g.spans = g.spans[:0]
+	g.spans, g.tones = g.spans[:0], g.tones[:0]
 	for i := range items {
 		text := items[i].Text
 		if !strings.HasPrefix(text, "!") {
@@ -146,87 +147,6 @@ func recurse(n int) int {
 	return recurse(n-1) + n%7
 }
 
-// phrases are found in texts; the first word of each is its theme.
-var phrases = strings.Fields(`packaging/box packaging/opening packaging/damaged delivery/late delivery/courier price/fee
-	price/expensive staff/kind staff/rude app/crash app/slow app/login checkout/payment checkout/coupon returns/refund
-	returns/label quality/broken quality/cheap size/small size/large hotline/waiting hotline/hold website/search
-	website/slow gift/wrapping`)
-
-// automaton finds all phrases in one pass over a text, as Aho and Corasick do.
-type automaton struct {
-	next [][27]uint16 // by state and letter; 26 stands for what is no letter
-	hit  []uint8      // number of the phrase that ends here, counted from 1
-}
-
-func letter(c byte) int {
-	if c |= 0x20; c >= 'a' && c <= 'z' {
-		return int(c - 'a')
-	}
-	return 26
-}
-
-func newAutomaton() *automaton {
-	a := &automaton{next: make([][27]uint16, 1), hit: make([]uint8, 1)}
-	for i, p := range phrases {
-		state := uint16(0)
-		_, word, _ := strings.Cut(p, "/")
-		for k := range len(word) {
-			to := &a.next[state][letter(word[k])]
-			if *to == 0 {
-				*to = uint16(len(a.next))
-				state = *to
-				a.next, a.hit = append(a.next, [27]uint16{}), append(a.hit, 0)
-				continue
-			}
-			state = *to
-		}
-		a.hit[state] = uint8(i + 1)
-	}
-	fail := make([]uint16, len(a.next))
-	queue := []uint16{0}
-	for len(queue) > 0 {
-		state := queue[0]
-		queue = queue[1:]
-		for c := range 27 {
-			to, back := a.next[state][c], uint16(0)
-			if state != 0 {
-				back = a.next[fail[state]][c]
-			}
-			if to == 0 || to == back {
-				a.next[state][c] = back
-				continue
-			}
-			fail[to] = back
-			if a.hit[to] == 0 {
-				a.hit[to] = a.hit[back]
-			}
-			queue = append(queue, to)
-		}
-	}
-	return a
-}
-
-// label finds phrases.
-func (g *guest) label(text string, out *sdk.Result) {
-	state := uint16(0)
-	for i := range len(text) {
-		state = g.words.next[state][letter(text[i])]
-		hit := g.words.hit[state]
-		if hit == 0 {
-			continue
-		}
-		path := phrases[hit-1]
-		theme, word, _ := strings.Cut(path, "/")
-		from := len(g.spans)
-		g.spans = append(g.spans, feedback.Span{Start: uint32(i + 1 - len(word)), End: uint32(i + 1)})
-		out.AddTheme(feedback.ThemePath(path), 0.5+float64(len(theme))/100, g.spans[from:len(g.spans):len(g.spans)]...)
-	}
-	if len(out.Labels.Themes) > 0 {
-		g.score = -0.25
-		out.Labels.Sentiment = &g.score
-	}
-}
-
 // Poll returns an item for each line of each file, after the files whose number is the checkpoint, and one item that
 // says how often this instance was polled. The checkpoint "panic" crashes.
 func (g *guest) Poll(_ context.Context, req sdk.PollRequest) (sdk.PollResult, error) {
@@ -296,7 +216,7 @@ func (g *guest) Deliver(ctx context.Context, m sdk.Message) error {
 
 // Direct returns a function that categorizes items without any host, and what it needs to use its memory again.
 func Direct() func(items []feedback.Item) []sdk.Result {
-	g, out := &guest{words: newAutomaton()}, []sdk.Result(nil)
+	g, out := &guest{}, []sdk.Result(nil)
 	return func(items []feedback.Item) []sdk.Result {
 		for len(out) < len(items) {
 			out = append(out, sdk.Result{})

@@ -16,6 +16,7 @@ import (
 	"github.com/closedloop/closedloop/engine"
 	"github.com/closedloop/closedloop/engine/internal/host"
 	"github.com/closedloop/closedloop/engine/internal/program"
+	"github.com/closedloop/closedloop/engine/internal/program/guestbuild"
 	"github.com/closedloop/closedloop/engine/internal/store"
 	"github.com/closedloop/closedloop/rules/source"
 )
@@ -127,6 +128,7 @@ func diagnose(err error) *failure {
 	var (
 		problems    source.Problems
 		environment *program.EnvironmentError
+		unbuilt     *guestbuild.FailedError
 		plugin      *host.Error
 		kept        *store.Error
 	)
@@ -136,6 +138,8 @@ func diagnose(err error) *failure {
 		f.problems, f.message, f.hint = problemHead(problems)
 	case errors.As(err, &environment):
 		f.code, f.hint = exitEnvironment, environment.Hint
+	case errors.As(err, &unbuilt):
+		f.code, f.output = exitInput, unbuilt.Output
 	case errors.As(err, &plugin):
 		f.code, f.hint, f.output = pluginCode(plugin), cmp.Or(plugin.Hint, pluginHint(plugin)), plugin.Stderr
 	case errors.As(err, &kept):

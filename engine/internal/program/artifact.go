@@ -47,31 +47,6 @@ func (p *Plugin) Artifact(ctx context.Context) (*Artifact, error) {
 	return p.build(ctx)
 }
 
-// Build builds the Go plugin in the folder pkgDir and writes the module, with its manifest, to the file out. The errors
-// are those of Load.
-func Build(ctx context.Context, pkgDir, out string, o Options) (*Artifact, error) {
-	p, err := Find(pkgDir, TrustSandbox, o)
-	if err != nil {
-		return nil, err
-	}
-	if p.Kind != KindFolder {
-		return nil, source.Problems{{Code: "plugin", File: pkgDir, Message: "found a file, expected the folder of a Go plugin"}}
-	}
-	art, err := p.Artifact(ctx)
-	if err != nil {
-		return nil, err
-	}
-	part := out + ".part"
-	if err := os.WriteFile(part, art.Wasm, 0o644); err != nil {
-		return nil, &EnvironmentError{Doing: "write the module", Err: err}
-	}
-	if err := os.Rename(part, out); err != nil {
-		return nil, &EnvironmentError{Doing: "write the module", Err: err}
-	}
-	art.Path = out
-	return art, nil
-}
-
 func (p *Plugin) build(ctx context.Context) (*Artifact, error) {
 	doing, cache := "build plugin "+p.ID, p.cacheDir
 	if cache == "" {

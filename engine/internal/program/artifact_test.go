@@ -87,7 +87,7 @@ func TestBuildWritesAModuleThatLoads(t *testing.T) {
 	if err != nil || of.Kind != KindFolder || of.SHA256 != in.SHA256 {
 		t.Errorf("of the folder: got %+v, %v", of, err)
 	}
-	if _, err := Build(t.Context(), out, out, o); err == nil || !strings.Contains(err.Error(), "expected the folder of a Go plugin") {
+	if _, err := Build(t.Context(), out, out, o); err == nil || !strings.Contains(err.Error(), "expected the folder of a plugin") {
 		t.Errorf("building a file: got %v", err)
 	}
 }

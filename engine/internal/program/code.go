@@ -9,12 +9,12 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/closedloop/closedloop/engine/internal/host"
 	"github.com/closedloop/closedloop/engine/internal/host/wasmfile"
+	"github.com/closedloop/closedloop/engine/internal/program/guestbuild"
 	"github.com/closedloop/closedloop/rules/source"
 	"github.com/closedloop/closedloop/sdk"
 	"github.com/closedloop/closedloop/sdk/suggest"
@@ -126,6 +126,8 @@ func (l *loader) readFolder(ref *source.Node, c *code) {
 		hint := ""
 		if found, _ := filepath.Glob(filepath.Join(c.path, "*.wasm")); len(found) > 0 {
 			hint = "did you mean the file " + filepath.Base(found[0]) + " in it?"
+		} else if lang, err := guestbuild.Detect(c.path); err == nil {
+			hint = "build the plugin in " + string(lang) + " with closedloop plugin build, and name the .wasm file"
 		}
 		ref.ProblemHint("plugin", hint, "found a folder without Go files, expected the folder of a Go plugin, a .wasm file or an executable")
 		return
@@ -197,25 +199,6 @@ func looksExecutable(data []byte) bool {
 		}
 	}
 	return false
-}
-
-var digestPattern = regexp.MustCompile(`^[0-9a-f]{64}$`)
-
-// checkPin compares a file with the digest that the program pins it to.
-func checkPin(n *source.Node, c *code) {
-	if n == nil {
-		return
-	}
-	pin := strings.TrimPrefix(strings.ToLower(n.String()), "sha256:")
-	switch {
-	case pin == "" && n.Any() != "":
-	case !digestPattern.MatchString(pin):
-		n.Problem("pin", "found %s, expected the 64 hexadecimal digits of a SHA-256", n.Found())
-	case c.kind == KindFolder, c.kind == KindNative:
-		n.ProblemHint("pin", "pin the .wasm file that is built from it, or leave sha256 out", "only a file can be pinned")
-	case c.sha256 != "" && c.sha256 != pin:
-		n.ProblemHint("pin", "another file stands there than the one that was pinned", "the file has the SHA-256 %s, expected %s", c.sha256, pin)
-	}
 }
 
 func digest(data []byte) string {

@@ -44,6 +44,7 @@ func (l *loader) readHead() {
 			l.p.StateDir = l.path(name)
 		}
 	}
+	l.strict = l.root.Get("pins").OneOf(pinsOptional, pinsRequired) == pinsRequired
 }
 
 func readTimezone(n *source.Node) *time.Location {

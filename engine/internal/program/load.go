@@ -63,6 +63,7 @@ type loader struct {
 	warnings source.Problems
 	declared []string // the names of the secrets
 	hidden   []line   // not shown, because they may hold a secret
+	strict   bool     // every file of a plugin must be pinned
 }
 
 // load fills in the program. An error is one of the environment; what is wrong with the program is noted.
@@ -78,7 +79,7 @@ func (l *loader) load() error {
 		return nil
 	}
 	l.root = root
-	if !root.Object("version", "name", "timezone", "state", "attributes", "secrets", "sources", "categorizers",
+	if !root.Object("version", "name", "timezone", "state", "pins", "attributes", "secrets", "sources", "categorizers",
 		"destinations", "queues", "rules") {
 		return nil
 	}

@@ -75,7 +75,7 @@ func (l *loader) readPlugin(r role, e source.Entry) Plugin {
 	ref := n.Need("plugin")
 	c := l.findCode(ref, p.Trust)
 	p.Kind, p.Path, p.SHA256, p.Native = c.kind, c.path, c.sha256, c.native
-	checkPin(n.Get("sha256"), c)
+	l.checkPin(&p, n)
 	if c.manifest == nil {
 		return p
 	}

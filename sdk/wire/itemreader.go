@@ -160,14 +160,14 @@ func (r *reader) attributes(ref uint64, pool *itemPool) feedback.Attributes {
 	for i := range l.count {
 		at, e := r.element(l, i, attrSize)
 		name, v := r.str(le.Uint64(e[attrName:])), le.Uint64(e[attrValue:])
-		switch feedback.Kind(le.Uint32(e[attrKind:])) {
-		case feedback.String:
+		switch le.Uint32(e[attrKind:]) {
+		case uint32(feedback.String):
 			m[name] = feedback.StringValue(r.str(v))
-		case feedback.Number:
+		case uint32(feedback.Number):
 			m[name] = feedback.NumberValue(r.num(at+attrValue, v))
-		case feedback.Bool:
+		case uint32(feedback.Bool):
 			m[name] = feedback.BoolValue(v != 0)
-		case feedback.Instant:
+		case uint32(feedback.Instant):
 			m[name] = feedback.TimeValue(r.time(at+attrValue, int64(v)))
 		}
 	}

@@ -93,7 +93,7 @@ func others(a *abi, v map[string][]byte) map[string][2][]byte {
 	out["newer-flags"] = [2][]byte{flags, v["results"]}
 	few := []feedback.Item{{Attributes: feedback.Attributes{"a": feedback.NumberValue(1), "b": feedback.StringValue("x")}}}
 	kind := AppendItems(nil, testNow, few)
-	kind[bytes.LastIndex(kind, []byte{1, 0, 0, 0, 0, 0, 0, 0})] = 99 // the kind of b
+	le.PutUint32(kind[bytes.LastIndex(kind, []byte{1, 0, 0, 0, 0, 0, 0, 0}):], 258) // the kind of b
 	delete(few[0].Attributes, "b")
 	out["newer-attribute"] = [2][]byte{kind, AppendItems(nil, testNow, few)}
 	return out

@@ -3,6 +3,7 @@ package sdktest
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"maps"
 	"math"
 	"reflect"
@@ -16,19 +17,34 @@ import (
 )
 
 // Categorizer checks a categorizer with the items, besides its own: items without text, in other scripts, and as large
-// as they come.
+// as they come. It runs CategorizerChecks.
+func Categorizer(t TB, fresh func() (sdk.Categorizer, error), items ...feedback.Item) {
+	t.Helper()
+	run(t, CategorizerChecks(fresh, items...))
+}
+
+// CategorizerChecks returns the checks of Categorizer one by one, to be run in their order.
 //
 // An answer is checked for well-formed theme paths, confidence and sentiment within their range, and evidence that lies
 // in the text and does not divide a character. It must depend on the item alone: not on the batch, on earlier calls, or
-// on the memory that items and results come in.
-func Categorizer(t TB, fresh func() (sdk.Categorizer, error), items ...feedback.Item) {
-	t.Helper()
-	c := &categorizer{t: t, fresh: fresh, items: append(slices.Clone(items), sampleItems()...)}
-	c.empty()
-	c.reference()
-	c.alone()
-	c.again()
-	c.movingMemory()
+// on the memory that items and results come in. An instance that has a method Grown() error, as those of a loaded module
+// can, is asked by it whether its memory grew while it worked.
+func CategorizerChecks(fresh func() (sdk.Categorizer, error), items ...feedback.Item) []Check {
+	c := &categorizer{fresh: fresh, items: append(slices.Clone(items), sampleItems()...)}
+	return []Check{
+		opens(fresh),
+		c.check("answers an empty batch", c.empty),
+		c.check("answers items without text, in every script, and as large as they come", c.answers),
+		c.check("gives themes that are paths, each once", c.each(checkThemes)),
+		c.check("gives confidence from 0 to 1 and sentiment from -1 to 1", c.each(checkNumbers)),
+		c.check("gives evidence within the text that divides no character", c.each(checkEvidence)),
+		c.check("leaves the items as they are", c.unchanged),
+		c.check("answers alike in batches of 1, 16 and 64", c.batches),
+		c.check("answers alike in another instance and at a second call", c.again),
+		c.check("answers alike in memory that was used before", c.movingMemory),
+		c.check("goes on after a call that was cancelled", c.cancelled),
+		c.check("keeps nothing of what it was given", c.keepsNothing),
+	}
 }
 
 // sampleItems returns items that plugins tend to stumble over.
@@ -54,10 +70,19 @@ func sampleItems() []feedback.Item {
 }
 
 type categorizer struct {
-	t     TB
+	t     TB // of the check that runs
 	fresh func() (sdk.Categorizer, error)
 	items []feedback.Item
-	want  []sdk.Result // the answers to all items in one batch
+	want  []sdk.Result // the answers to all items in one batch, once they were taken
+}
+
+// check makes a check of a method.
+func (c *categorizer) check(name string, f func()) Check {
+	return Check{Name: name, Run: func(t TB) {
+		t.Helper()
+		c.t = t
+		f()
+	}}
 }
 
 // call categorizes items into out, empty results unless given.
@@ -78,48 +103,134 @@ func (c *categorizer) empty() {
 	c.call(open(c.t, c.fresh), nil, []sdk.Result{}, "empty batch")
 }
 
-// reference takes the answers that the other checks compare with, and checks them.
-func (c *categorizer) reference() {
+// reference returns the answers that the other checks compare with.
+func (c *categorizer) reference() []sdk.Result {
+	c.t.Helper()
+	if c.want == nil {
+		c.want = c.call(open(c.t, c.fresh), cloneItems(c.items), nil, "batch")
+	}
+	return c.want
+}
+
+func (c *categorizer) answers() {
+	c.t.Helper()
+	for i, r := range c.reference() {
+		if r.Err != nil {
+			c.t.Logf("item %.40q: %v", c.items[i].Text, r.Err)
+		}
+	}
+}
+
+// each looks at every answer.
+func (c *categorizer) each(look func(TB, *feedback.Item, *sdk.Result)) func() {
+	return func() {
+		c.t.Helper()
+		want := c.reference()
+		for i := range want {
+			look(c.t, &c.items[i], &want[i])
+		}
+	}
+}
+
+func (c *categorizer) unchanged() {
 	c.t.Helper()
 	given := cloneItems(c.items)
-	c.want = c.call(open(c.t, c.fresh), c.items, nil, "batch")
+	c.call(open(c.t, c.fresh), given, nil, "batch")
 	if !reflect.DeepEqual(given, c.items) {
-		c.t.Errorf("batch: the items were changed, expected them to be left alone")
-		c.items = given
-	}
-	for i := range c.want {
-		checkResult(c.t, &c.items[i], &c.want[i])
+		c.t.Errorf("the items were changed, expected them to be left alone")
 	}
 }
 
-// alone expects the same answers whatever else is in the batch.
-func (c *categorizer) alone() {
+// batches expects the same answers whatever else is in the batch.
+func (c *categorizer) batches() {
 	c.t.Helper()
+	c.reference()
 	instance := open(c.t, c.fresh)
 	for i := len(c.items) - 1; i >= 0; i-- {
-		got := c.call(instance, c.items[i:i+1], nil, "batch of one")
+		got := c.call(instance, cloneItems(c.items[i:i+1]), nil, "batch of one")
 		c.same(i, &got[0], "alone in a batch")
+	}
+	for _, size := range []int{16, 64} {
+		batch := make([]feedback.Item, size)
+		for i := range batch {
+			batch[i] = c.items[i%len(c.items)]
+		}
+		slices.Reverse(batch)
+		got := c.call(instance, cloneItems(batch), nil, fmt.Sprintf("batch of %d", size))
+		for i := range got {
+			c.same((size-1-i)%len(c.items), &got[i], fmt.Sprintf("in a batch of %d", size))
+		}
 	}
 }
 
-// again expects the same answers of an instance that has worked, into results that have been used.
+// again expects the same answers of another instance, and of one that has worked, into results that have been used.
 func (c *categorizer) again() {
 	c.t.Helper()
+	c.reference()
 	instance := open(c.t, c.fresh)
-	out := c.call(instance, c.items, nil, "first call")
+	out := c.call(instance, cloneItems(c.items), nil, "first call")
 	for i := range out {
+		c.same(i, &out[i], "by another instance")
 		out[i].Reset()
 	}
 	slices.Reverse(out)
-	c.call(instance, c.items, out, "second call")
+	c.call(instance, cloneItems(c.items), out, "second call")
 	for i := range out {
 		c.same(i, &out[i], "at a second call, into results that were used")
+	}
+}
+
+// cancelled expects the same answers after a call whose caller has gone away, whatever that call gives.
+func (c *categorizer) cancelled() {
+	c.t.Helper()
+	c.reference()
+	instance := open(c.t, c.fresh)
+	gone, cancel := context.WithCancel(context.Background())
+	cancel()
+	err := safely(func() error { return instance.Categorize(gone, cloneItems(c.items), make([]sdk.Result, len(c.items))) })
+	if crashed(err) {
+		c.t.Errorf("cancelled call: %v", err)
+	}
+	out := c.call(instance, cloneItems(c.items), nil, "call after a cancelled one")
+	for i := range out {
+		c.same(i, &out[i], "after a call that was cancelled")
+	}
+}
+
+// The items that keepsNothing gives away: 16 MiB in all.
+const (
+	growthCalls = 1024
+	growthBatch = 16
+	growthText  = 1 << 10
+)
+
+// keepsNothing gives an instance much that differs from call to call.
+func (c *categorizer) keepsNothing() {
+	c.t.Helper()
+	instance := open(c.t, c.fresh)
+	batch, out := make([]feedback.Item, growthBatch), make([]sdk.Result, growthBatch)
+	for call := range growthCalls {
+		for i := range batch {
+			head := fmt.Sprintf("%d %d ", call, i)
+			batch[i] = feedback.Item{ExternalID: head, Survey: feedback.NPS, Score: new(3.0),
+				Text: head + strings.Repeat("packaging ", (growthText-len(head))/10)}
+			out[i].Reset()
+		}
+		if err := safely(func() error { return instance.Categorize(context.Background(), batch, out) }); err != nil {
+			c.t.Fatalf("call %d of %d: %v", call+1, growthCalls, err)
+		}
+	}
+	if g, ok := instance.(interface{ Grown() error }); ok {
+		if err := g.Grown(); err != nil {
+			c.t.Errorf("after %d calls with %d MiB: %v", growthCalls, growthCalls*growthBatch*growthText>>20, err)
+		}
 	}
 }
 
 // movingMemory expects the same answers when an earlier item of the same length was in the same memory.
 func (c *categorizer) movingMemory() {
 	c.t.Helper()
+	c.reference()
 	instance := open(c.t, c.fresh)
 	for i := range c.items {
 		it := c.items[i]
@@ -154,28 +265,38 @@ func samePointer(a, b *float64) bool {
 	return a == nil && b == nil || a != nil && b != nil && *a == *b
 }
 
-func checkResult(t TB, it *feedback.Item, r *sdk.Result) {
+func checkThemes(t TB, it *feedback.Item, r *sdk.Result) {
 	t.Helper()
-	if r.Err != nil {
-		t.Logf("item %.40q: %v", it.Text, r.Err)
-	}
-	checkSentiment(t, it, "the item", r.Labels.Sentiment)
 	seen := map[feedback.ThemePath]bool{}
 	for i := range r.Labels.Themes {
+		path := r.Labels.Themes[i].Path
+		if seen[path] {
+			t.Errorf("item %.40q: theme %q twice", it.Text, path)
+		}
+		seen[path] = true
+		if !wellFormed(string(path)) {
+			t.Errorf("item %.40q: theme %q, expected a path such as packaging/opening", it.Text, path)
+		}
+	}
+}
+
+func checkNumbers(t TB, it *feedback.Item, r *sdk.Result) {
+	t.Helper()
+	checkSentiment(t, it, "the item", r.Labels.Sentiment)
+	for i := range r.Labels.Themes {
 		th := &r.Labels.Themes[i]
-		if seen[th.Path] {
-			t.Errorf("item %.40q: theme %q twice", it.Text, th.Path)
-		}
-		seen[th.Path] = true
-		if !wellFormed(string(th.Path)) {
-			t.Errorf("item %.40q: theme %q, expected a path such as packaging/opening", it.Text, th.Path)
-		}
 		if !(th.Confidence >= 0 && th.Confidence <= 1) {
 			t.Errorf("item %.40q: theme %q has the confidence %v, expected 0 to 1", it.Text, th.Path, th.Confidence)
 		}
 		checkSentiment(t, it, string(th.Path), th.Sentiment)
-		for _, s := range th.Evidence {
-			checkSpan(t, it.Text, th.Path, s)
+	}
+}
+
+func checkEvidence(t TB, it *feedback.Item, r *sdk.Result) {
+	t.Helper()
+	for i := range r.Labels.Themes {
+		for _, s := range r.Labels.Themes[i].Evidence {
+			checkSpan(t, it.Text, r.Labels.Themes[i].Path, s)
 		}
 	}
 }

@@ -14,31 +14,95 @@ import (
 // maxPolls bounds how often a poller is asked before it is taken never to end.
 const maxPolls = 100_000
 
-// Poller checks a poller over a source that does not change meanwhile. It expects that the limit is kept, that polling
-// comes to an end, and that the same items come in the same order whatever the limit is and however often a fresh
-// instance goes on from a checkpoint, so that an engine can be stopped at any moment.
+// freshPolls is how many polls are each made by a fresh instance, before only every freshPolls-th is.
+const freshPolls = 128
+
+// Poller checks a poller over a source that does not change meanwhile. It runs PollerChecks.
 func Poller(t TB, fresh func() (sdk.Poller, error)) {
 	t.Helper()
-	p := &poller{t: t, fresh: fresh}
-	want := p.harvest(1000, false)
-	t.Logf("%d items, %d rejects in %d polls", len(want.items), len(want.rejects), want.polls)
-	for i := range want.items {
-		checkItem(t, &want.items[i].item, fmt.Sprintf("item %d", i))
+	run(t, PollerChecks(fresh))
+}
+
+// PollerChecks returns the checks of Poller one by one, to be run in their order. They expect that the limit is kept,
+// that polling comes to an end, and that the same items come in the same order whatever the limit is and however often a
+// fresh instance goes on from a checkpoint, so that an engine can be stopped at any moment.
+func PollerChecks(fresh func() (sdk.Poller, error)) []Check {
+	p := &poller{fresh: fresh}
+	return []Check{
+		opens(fresh),
+		p.check("keeps the limit and comes to an end", func() { p.reference() }),
+		p.check("brings items and rejects that are well formed", p.wellFormed),
+		p.check("brings the same whatever the limit is", func() { p.compareAll(false) }),
+		p.check("goes on from each checkpoint in a fresh instance", func() { p.compareAll(true) }),
+		p.check("brings nothing after the last checkpoint", p.end),
+		p.check("survives checkpoints that it never gave", p.garbage),
+		p.check("goes on after a call that was cancelled", p.cancelled),
 	}
-	for i := range want.rejects {
-		checkReject(t, &want.rejects[i], fmt.Sprintf("reject %d", i))
-	}
-	for _, limit := range []int{1, 2, 7} {
-		p.compare(want, limit, false)
-		p.compare(want, limit, true)
-	}
-	p.end(want.next)
-	p.garbage()
 }
 
 type poller struct {
-	t     TB
+	t     TB // of the check that runs
 	fresh func() (sdk.Poller, error)
+	want  *harvest // once it was taken
+}
+
+// check makes a check of a function.
+func (p *poller) check(name string, f func()) Check {
+	return Check{Name: name, Run: func(t TB) {
+		t.Helper()
+		p.t = t
+		f()
+	}}
+}
+
+// reference returns what the other checks compare with.
+func (p *poller) reference() harvest {
+	p.t.Helper()
+	if p.want == nil {
+		want := p.harvest(1000, false)
+		p.want = &want
+		p.t.Logf("%d items, %d rejects in %d polls", len(want.items), len(want.rejects), want.polls)
+	}
+	return *p.want
+}
+
+func (p *poller) wellFormed() {
+	p.t.Helper()
+	want := p.reference()
+	for i := range want.items {
+		checkItem(p.t, &want.items[i].item, fmt.Sprintf("item %d", i))
+	}
+	for i := range want.rejects {
+		checkReject(p.t, &want.rejects[i], fmt.Sprintf("reject %d", i))
+	}
+}
+
+func (p *poller) compareAll(restart bool) {
+	p.t.Helper()
+	want := p.reference()
+	for _, limit := range []int{1, 2, 7} {
+		p.compare(want, limit, restart)
+	}
+}
+
+// cancelled expects the same items after a call whose caller has gone away, whatever that call gives.
+func (p *poller) cancelled() {
+	p.t.Helper()
+	want := p.reference()
+	instance := open(p.t, p.fresh)
+	gone, cancel := context.WithCancel(context.Background())
+	cancel()
+	err := safely(func() error {
+		_, err := instance.Poll(gone, sdk.PollRequest{Limit: 10})
+		return err
+	})
+	if crashed(err) {
+		p.t.Errorf("cancelled call: %v", err)
+	}
+	limit := max(1, len(want.items)+len(want.rejects))
+	if res := p.poll(instance, nil, limit); len(want.items) > 0 && len(res.Items)+len(res.Rejects) == 0 {
+		p.t.Errorf("after a call that was cancelled: nothing, expected %d items", len(want.items))
+	}
 }
 
 // harvest is all that a source holds.
@@ -55,7 +119,8 @@ type batched struct {
 	batch string
 }
 
-// harvest polls until there is no more. With restart each poll is made twice, by a fresh instance each.
+// harvest polls until there is no more. With restart polls are made twice, by a fresh instance each: all of the first
+// freshPolls, then some.
 func (p *poller) harvest(limit int, restart bool) harvest {
 	p.t.Helper()
 	var all harvest
@@ -65,7 +130,7 @@ func (p *poller) harvest(limit int, restart bool) harvest {
 			p.t.Fatalf("limit %d: there is still more after %d polls", limit, maxPolls)
 		}
 		res := p.poll(instance, all.next, limit)
-		if restart {
+		if restart && (all.polls < freshPolls || all.polls%freshPolls == 0) {
 			instance = open(p.t, p.fresh)
 			if again := p.poll(instance, all.next, limit); !reflect.DeepEqual(again, res) {
 				p.t.Errorf("limit %d: a second poll from one checkpoint gives something else:\n got %+v\nwant %+v", limit, again, res)
@@ -130,9 +195,9 @@ func (p *poller) compare(want harvest, limit int, restart bool) {
 }
 
 // end expects nothing after the last checkpoint.
-func (p *poller) end(next []byte) {
+func (p *poller) end() {
 	p.t.Helper()
-	res := p.poll(open(p.t, p.fresh), next, 10)
+	res := p.poll(open(p.t, p.fresh), p.reference().next, 10)
 	if len(res.Items)+len(res.Rejects) > 0 || res.More {
 		p.t.Errorf("after the last checkpoint: %d items, %d rejects, more %v, expected nothing", len(res.Items), len(res.Rejects), res.More)
 	}
@@ -146,7 +211,7 @@ func (p *poller) garbage() {
 			_, err := open(p.t, p.fresh).Poll(context.Background(), sdk.PollRequest{Checkpoint: []byte(checkpoint), Limit: 10})
 			return err
 		})
-		if _, ok := err.(*panicError); ok {
+		if crashed(err) {
 			p.t.Errorf("checkpoint %q: %v", checkpoint, err)
 		}
 	}

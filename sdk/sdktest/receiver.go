@@ -11,33 +11,51 @@ import (
 	"github.com/closedloop/closedloop/sdk"
 )
 
-// Receiver checks a receiver with requests that it should understand, besides garbage. A good request gives items, the
-// same ones each time, for senders repeat themselves; garbage gives rejects or an error, never a panic.
+// Receiver checks a receiver with requests that it should understand, besides garbage. It runs ReceiverChecks.
 func Receiver(t TB, fresh func() (sdk.Receiver, error), good ...sdk.ReceiveRequest) {
 	t.Helper()
-	for i, req := range good {
-		what := fmt.Sprintf("request %d", i)
-		first, err := receive(open(t, fresh), req)
-		if err != nil {
-			t.Errorf("%s: %v", what, err)
-			continue
-		}
-		if len(first.Items) == 0 {
-			t.Errorf("%s: no items; %d rejects: %+v", what, len(first.Rejects), first.Rejects)
-		}
-		checkReceived(t, first, what)
-		again, err := receive(open(t, fresh), req)
-		if err != nil || !reflect.DeepEqual(again, first) {
-			t.Errorf("%s: the same request gives something else:\n got %+v, %v\nwant %+v", what, again, err, first)
-		}
+	run(t, ReceiverChecks(fresh, good...))
+}
+
+// ReceiverChecks returns the checks of Receiver one by one, to be run in their order. A good request gives items, the
+// same ones each time, for senders repeat themselves; garbage gives rejects or an error, never a panic.
+func ReceiverChecks(fresh func() (sdk.Receiver, error), good ...sdk.ReceiveRequest) []Check {
+	return []Check{
+		opens(fresh),
+		{"understands what it should, each time alike", func(t TB) {
+			t.Helper()
+			for i, req := range good {
+				understands(t, fresh, req, fmt.Sprintf("request %d", i))
+			}
+		}},
+		{"survives requests that nobody should send", func(t TB) {
+			t.Helper()
+			for _, body := range garbage(good) {
+				req := sdk.ReceiveRequest{Headers: map[string]string{"content-type": "application/json"}, Body: []byte(body)}
+				res, err := receive(open(t, fresh), req)
+				if crashed(err) {
+					t.Errorf("body %.60q: %v", body, err)
+				}
+				checkReceived(t, res, fmt.Sprintf("body %.60q", body))
+			}
+		}},
 	}
-	for _, body := range garbage(good) {
-		req := sdk.ReceiveRequest{Headers: map[string]string{"content-type": "application/json"}, Body: []byte(body)}
-		res, err := receive(open(t, fresh), req)
-		if _, ok := err.(*panicError); ok {
-			t.Errorf("body %.60q: %v", body, err)
-		}
-		checkReceived(t, res, fmt.Sprintf("body %.60q", body))
+}
+
+func understands(t TB, fresh func() (sdk.Receiver, error), req sdk.ReceiveRequest, what string) {
+	t.Helper()
+	first, err := receive(open(t, fresh), req)
+	if err != nil {
+		t.Errorf("%s: %v", what, err)
+		return
+	}
+	if len(first.Items) == 0 {
+		t.Errorf("%s: no items; %d rejects: %+v", what, len(first.Rejects), first.Rejects)
+	}
+	checkReceived(t, first, what)
+	again, err := receive(open(t, fresh), req)
+	if err != nil || !reflect.DeepEqual(again, first) {
+		t.Errorf("%s: the same request gives something else:\n got %+v, %v\nwant %+v", what, again, err, first)
 	}
 }
 

@@ -13,6 +13,7 @@ package sdktest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"reflect"
@@ -48,6 +49,36 @@ func Open[T any](p sdk.Plugin, host sdk.Host, settings string) func() (T, error)
 	}
 }
 
+// Check is one thing that a suite expects of a plugin.
+type Check struct {
+	Name string // what the plugin does when all is well, such as "answers an empty batch"
+	Run  func(t TB)
+}
+
+// run runs checks one after the other.
+func run(t TB, checks []Check) {
+	t.Helper()
+	for _, c := range checks {
+		c.Run(t)
+	}
+}
+
+// opens returns the check that instances can be opened side by side.
+func opens[T any](fresh func() (T, error)) Check {
+	return Check{"opens with its settings", func(t TB) {
+		t.Helper()
+		open(t, fresh)
+		open(t, fresh)
+	}}
+}
+
+// crashed reports whether an error is a plugin's panic, or that of one in a sandbox or process: an error with a method
+// Crashed() bool that says so.
+func crashed(err error) bool {
+	var other interface{ Crashed() bool }
+	return errors.As(err, &other) && other.Crashed()
+}
+
 // open opens an instance or ends the test.
 func open[T any](t TB, fresh func() (T, error)) T {
 	t.Helper()
@@ -77,6 +108,9 @@ type panicError struct {
 	value any
 	stack []byte
 }
+
+// Crashed is true.
+func (e *panicError) Crashed() bool { return true }
 
 func (e *panicError) Error() string { return fmt.Sprintf("panic: %v\n%s", e.value, e.stack) }
 

@@ -13,6 +13,7 @@ type Stats struct {
 	Made      uint64 // instances or processes started
 	Discarded uint64 // of these, closed after an error
 	Recycled  uint64 // of these, closed because their memory or stack had grown
+	Memory    int64  // the most bytes that an instance held after a call; 0 where it is not known
 	Busy      time.Duration
 	Slowest   time.Duration
 }
@@ -20,7 +21,7 @@ type Stats struct {
 // Counter counts for Stats. The zero value is ready; it may be used by many goroutines at once.
 type Counter struct {
 	calls, errors, items, made, discarded, recycled atomic.Uint64
-	busy, slowest                                   atomic.Int64
+	busy, slowest, memory                           atomic.Int64
 }
 
 // Call counts one call that took d and handled n items.
@@ -32,9 +33,17 @@ func (c *Counter) Call(d time.Duration, n int, err error) {
 		c.items.Add(uint64(n))
 	}
 	c.busy.Add(int64(d))
+	raise(&c.slowest, int64(d))
+}
+
+// Held takes note of the memory that an instance holds after a call.
+func (c *Counter) Held(bytes int64) { raise(&c.memory, bytes) }
+
+// raise makes a value at least v.
+func raise(value *atomic.Int64, v int64) {
 	for {
-		old := c.slowest.Load()
-		if int64(d) <= old || c.slowest.CompareAndSwap(old, int64(d)) {
+		old := value.Load()
+		if v <= old || value.CompareAndSwap(old, v) {
 			return
 		}
 	}
@@ -53,7 +62,7 @@ func (c *Counter) Recycled() { c.recycled.Add(1) }
 func (c *Counter) Stats() Stats {
 	return Stats{
 		Calls: c.calls.Load(), Errors: c.errors.Load(), Items: c.items.Load(), Made: c.made.Load(),
-		Discarded: c.discarded.Load(), Recycled: c.recycled.Load(),
+		Discarded: c.discarded.Load(), Recycled: c.recycled.Load(), Memory: c.memory.Load(),
 		Busy: time.Duration(c.busy.Load()), Slowest: time.Duration(c.slowest.Load()),
 	}
 }

@@ -333,6 +333,7 @@ func (in *instance) rested() bool {
 		}
 	}
 	in.end()
+	in.plugin.counter.Held(int64(in.memory.Size()))
 	if room := in.plugin.limits.Memory - in.base; deep || int64(in.memory.Size()) > in.base+room/4*3 {
 		in.plugin.counter.Recycled()
 		in.close()

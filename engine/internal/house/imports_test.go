@@ -45,6 +45,9 @@ var directions = []row{
 	{"sdk/rpc/...", []string{"sdk", "sdk/feedback", "sdk/wire", "sdk/rpc/...", goPlugin, grpc, protobuf}},
 	{"sdk/serve", []string{"sdk", "sdk/feedback", "sdk/wire", "sdk/rpc"}},
 	{"sdk/sdktest", []string{"sdk", "sdk/feedback"}},
+	{"sdk/rust", nil},
+	{"sdk/c", nil},
+	{"sdk/assemblyscript", nil},
 
 	{"rules/stats", []string{gonum}},
 	{"rules/calendar", []string{gonum}},

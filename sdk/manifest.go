@@ -49,12 +49,15 @@ const (
 	CapabilityFile  Capability = "file"
 	CapabilityHTTP  Capability = "http"
 	CapabilityClock Capability = "clock"
+	CapabilityKV    Capability = "kv"
+	// CapabilityRandom asks for random bytes that nobody can foresee, in place of the same ones in every instance.
+	CapabilityRandom Capability = "random"
 )
 
 // Abilities lists every ability; Capabilities every capability.
 var (
 	Abilities    = []Ability{AbilityCategorize, AbilityPoll, AbilityReceive, AbilityDeliver}
-	Capabilities = []Capability{CapabilityLog, CapabilityFile, CapabilityHTTP, CapabilityClock}
+	Capabilities = []Capability{CapabilityLog, CapabilityFile, CapabilityHTTP, CapabilityClock, CapabilityKV, CapabilityRandom}
 )
 
 // Can reports whether the plugin declares the ability.

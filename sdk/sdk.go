@@ -162,10 +162,24 @@ type Host interface {
 	ReadFile(name string, p []byte, offset int64) (int, error)
 	// HTTP makes one request to an allowed host. The host adds secrets and signatures; the plugin never sees them.
 	HTTP(ctx context.Context, req HTTPRequest) (HTTPResponse, error)
+	// KVGet returns the value that this plugin keeps under a key, or nil when there is none. It is the plugin's to
+	// change.
+	KVGet(key string) ([]byte, error)
+	// KVPut keeps a value under a key of 1 to MaxKVKey bytes; an empty value removes the key. What a call puts is
+	// kept as a whole, and durably before the host uses the call's answer, or not at all when the call fails. Other
+	// instances of the plugin see it then; of two that put the same key the last one stays. A value larger than
+	// MaxKVValue is a Fatal error, and so is a store that is full: the program limits its keys and bytes.
+	KVPut(key string, value []byte) error
 	// Now returns the engine's time, at the millisecond. Without the grant "clock" it is the time of the call that
 	// is being served: the same input gives the same output.
 	Now() feedback.Time
 }
+
+// The bounds of what a plugin keeps by KVPut, in bytes.
+const (
+	MaxKVKey   = 512
+	MaxKVValue = 64 << 10
+)
 
 // Level is the level of a log line.
 type Level uint8

@@ -74,6 +74,21 @@ func (s *hostServer) HTTP(ctx context.Context, q *pb.Frame) (*pb.Frame, error) {
 	return &pb.Frame{Frame: wire.AppendHTTPResponse(nil, &resp)}, nil
 }
 
+func (s *hostServer) KVGet(_ context.Context, q *pb.KVGetRequest) (*pb.KVGetResponse, error) {
+	value, err := s.host.KVGet(string(q.GetKey()))
+	if err != nil {
+		return &pb.KVGetResponse{Failure: wire.AppendFailure(nil, err)}, nil
+	}
+	return &pb.KVGetResponse{Value: value}, nil
+}
+
+func (s *hostServer) KVPut(_ context.Context, q *pb.KVPutRequest) (*pb.KVPutResponse, error) {
+	if err := s.host.KVPut(string(q.GetKey()), q.GetValue()); err != nil {
+		return &pb.KVPutResponse{Failure: wire.AppendFailure(nil, err)}, nil
+	}
+	return &pb.KVPutResponse{}, nil
+}
+
 func (s *hostServer) Now(context.Context, *pb.Empty) (*pb.Time, error) {
 	return &pb.Time{Milliseconds: int64(s.host.Now())}, nil
 }

@@ -90,7 +90,7 @@ func TestHost(t *testing.T) {
 		t.Fatal(err)
 	}
 	var log []string
-	host := &sdktest.Host{Dir: dir, Logf: func(_ string, args ...any) { log = append(log, args[1].(string)) }}
+	host := &sdktest.Host{Dir: dir, KV: map[string][]byte{}, Logf: func(_ string, args ...any) { log = append(log, args[1].(string)) }}
 	seen := 0
 	client := connect(t, host, func(ctx context.Context, remote sdk.Host, _ []byte) []byte {
 		seen++
@@ -113,7 +113,21 @@ func TestHost(t *testing.T) {
 		if n, err := remote.ReadFile("big.txt", p, int64(len(text))); n != 0 || err != io.EOF {
 			t.Errorf("read %d bytes behind the end, %v", n, err)
 		}
-		_, err := remote.ReadFile("../x", p, 0)
+		kept := bytes.Repeat([]byte{0xff}, sdk.MaxKVValue)
+		if err := remote.KVPut("\xff", kept); err != nil {
+			t.Error(err)
+		}
+		if v, err := remote.KVGet("\xff"); err != nil || !bytes.Equal(v, kept) {
+			t.Errorf("%d bytes were kept, %v", len(v), err)
+		}
+		if v, err := remote.KVGet("none"); err != nil || v != nil {
+			t.Errorf("nothing was kept, got %q, %v", v, err)
+		}
+		err := remote.KVPut("", kept)
+		if f := (*sdk.Failure)(nil); !errors.As(err, &f) || !f.Fatal {
+			t.Errorf("an empty key: %v", err)
+		}
+		_, err = remote.ReadFile("../x", p, 0)
 		if f := (*sdk.Failure)(nil); !errors.As(err, &f) || !f.Fatal {
 			t.Errorf("a name that is not granted: %v", err)
 		}
@@ -136,6 +150,9 @@ func TestHost(t *testing.T) {
 func TestHostWithoutGrants(t *testing.T) {
 	client := connect(t, &sdktest.Host{}, func(_ context.Context, remote sdk.Host, _ []byte) []byte {
 		_, err := remote.Files()
+		if _, err := remote.KVGet("x"); err == nil || remote.KVPut("x", nil) == nil {
+			t.Error("a store that is not granted can be used")
+		}
 		return []byte(err.Error())
 	})
 	if got, err := client.Call(t.Context(), nil); err != nil || !strings.Contains(string(got), "not granted") {

@@ -71,12 +71,8 @@ func (h *remoteHost) ReadFile(name string, p []byte, offset int64) (int, error) 
 		if err != nil {
 			return n, err
 		}
-		if len(answer.GetFailure()) > 0 {
-			f, err := wire.ReadFailure(answer.GetFailure())
-			if err != nil {
-				return n, err
-			}
-			return n, f
+		if err := failed(answer.GetFailure()); err != nil {
+			return n, err
 		}
 		n += copy(p[n:], answer.GetData())
 		if answer.GetEnd() || len(answer.GetData()) == 0 {
@@ -92,6 +88,37 @@ func (h *remoteHost) HTTP(ctx context.Context, req sdk.HTTPRequest) (sdk.HTTPRes
 		return sdk.HTTPResponse{}, err
 	}
 	return wire.ReadHTTPResponse(answer.GetFrame())
+}
+
+func (h *remoteHost) KVGet(key string) ([]byte, error) {
+	answer, err := h.client.KVGet(context.Background(), &pb.KVGetRequest{Key: []byte(key)})
+	if err != nil {
+		return nil, err
+	}
+	if err := failed(answer.GetFailure()); err != nil {
+		return nil, err
+	}
+	return answer.GetValue(), nil
+}
+
+func (h *remoteHost) KVPut(key string, value []byte) error {
+	answer, err := h.client.KVPut(context.Background(), &pb.KVPutRequest{Key: []byte(key), Value: value})
+	if err != nil {
+		return err
+	}
+	return failed(answer.GetFailure())
+}
+
+// failed returns the failure in a frame, or nil when there is no frame.
+func failed(frame []byte) error {
+	if len(frame) == 0 {
+		return nil
+	}
+	f, err := wire.ReadFailure(frame)
+	if err != nil {
+		return err
+	}
+	return f
 }
 
 func (h *remoteHost) Now() feedback.Time {

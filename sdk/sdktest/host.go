@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/closedloop/closedloop/sdk"
@@ -33,10 +34,15 @@ type Host struct {
 	Allow []string
 	// Secrets holds the program's secrets by name.
 	Secrets map[string]string
+	// KV is what the plugin keeps, and is granted when it is not nil. Unlike an engine, this host keeps at once what a
+	// call puts, and sets no bound but that of a key and a value.
+	KV map[string][]byte
 	// Clock is the time that the plugin sees. Defaults to 2026-01-01T00:00:00Z.
 	Clock feedback.Time
 	// Logf takes the plugin's log, such as testing.T's. Defaults to nowhere.
 	Logf func(format string, args ...any)
+
+	mu sync.Mutex // guards KV
 }
 
 var _ sdk.Host = (*Host)(nil)
@@ -143,6 +149,36 @@ func (h *Host) HTTP(ctx context.Context, req sdk.HTTPRequest) (sdk.HTTPResponse,
 		headers[strings.ToLower(name)] = strings.Join(values, ", ")
 	}
 	return sdk.HTTPResponse{Status: resp.StatusCode, Headers: headers, Body: body}, nil
+}
+
+// KVGet returns a value in KV.
+func (h *Host) KVGet(key string) ([]byte, error) {
+	if h.KV == nil {
+		return nil, notGranted("kv")
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return bytes.Clone(h.KV[key]), nil
+}
+
+// KVPut keeps a value in KV.
+func (h *Host) KVPut(key string, value []byte) error {
+	switch {
+	case h.KV == nil:
+		return notGranted("kv")
+	case key == "" || len(key) > sdk.MaxKVKey:
+		return sdk.Fatal("found a key of %d bytes, expected 1 to %d", len(key), sdk.MaxKVKey)
+	case len(value) > sdk.MaxKVValue:
+		return sdk.Fatal("found a value of %d bytes, expected at most %d", len(value), sdk.MaxKVValue)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(value) == 0 {
+		delete(h.KV, key)
+	} else {
+		h.KV[key] = bytes.Clone(value)
+	}
+	return nil
 }
 
 func (h *Host) authorize(r *http.Request, a sdk.HTTPAuth) error {

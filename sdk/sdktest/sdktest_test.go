@@ -327,6 +327,22 @@ func TestHostFiles(t *testing.T) {
 	}
 }
 
+func TestHostKeeps(t *testing.T) {
+	t.Parallel()
+	h := &Host{KV: map[string][]byte{}}
+	for _, v := range []string{"one", "two", ""} {
+		if err := h.KVPut("k", []byte(v)); err != nil {
+			t.Error(err)
+		}
+		if got, err := h.KVGet("k"); err != nil || string(got) != v || v == "" && got != nil {
+			t.Errorf("KVGet = %q, %v; expected %q", got, err, v)
+		}
+	}
+	if !isFatal(h.KVPut("", nil)) || !isFatal(h.KVPut("k", make([]byte, sdk.MaxKVValue+1))) || !isFatal((&Host{}).KVPut("k", nil)) {
+		t.Error("a pair that is too large or not granted was kept")
+	}
+}
+
 func TestOpen(t *testing.T) {
 	t.Parallel()
 	plugin := sdk.Plugin{New: func(context.Context, sdk.Host, []byte) (any, error) { return categorize(find), nil }}

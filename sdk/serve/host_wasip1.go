@@ -28,6 +28,12 @@ func hostFileRead(id int32, offset int64, p unsafe.Pointer, n uint32) int32
 //go:wasmimport closedloop http
 func hostHTTP(request unsafe.Pointer, length uint32, p unsafe.Pointer, n uint32) int64
 
+//go:wasmimport closedloop kv_get
+func hostKVGet(key unsafe.Pointer, length uint32, p unsafe.Pointer, n uint32) int32
+
+//go:wasmimport closedloop kv_put
+func hostKVPut(key unsafe.Pointer, length uint32, p unsafe.Pointer, n uint32) int32
+
 //go:wasmimport closedloop now
 func hostNow() int64
 
@@ -80,6 +86,42 @@ func (sandbox) HTTP(ctx context.Context, req sdk.HTTPRequest) (sdk.HTTPResponse,
 		n = uint32(hostHTTP(nil, 0, pointer(p), uint32(len(p))))
 	}
 	return wire.ReadHTTPResponse(p[:min(int(n), len(p))])
+}
+
+func (sandbox) KVGet(key string) ([]byte, error) {
+	p := make([]byte, 1<<10)
+	n := hostKVGet(unsafe.Pointer(unsafe.StringData(key)), uint32(len(key)), pointer(p), uint32(len(p)))
+	for int(n) > len(p) {
+		p = make([]byte, n)
+		n = hostKVGet(unsafe.Pointer(unsafe.StringData(key)), uint32(len(key)), pointer(p), uint32(len(p)))
+	}
+	if n == wire.ResultGone {
+		return nil, nil
+	}
+	if n < 0 {
+		return nil, kvError(n)
+	}
+	return p[:n], nil
+}
+
+func (sandbox) KVPut(key string, value []byte) error {
+	n := hostKVPut(unsafe.Pointer(unsafe.StringData(key)), uint32(len(key)), pointer(value), uint32(len(value)))
+	if n < 0 {
+		return kvError(n)
+	}
+	return nil
+}
+
+func kvError(code int32) error {
+	switch code {
+	case wire.ResultNotGranted:
+		return sdk.Fatal(`the program does not grant "kv" to this plugin`)
+	case wire.ResultInvalid:
+		return sdk.Fatal("a key has 1 to %d bytes and a value at most %d", sdk.MaxKVKey, sdk.MaxKVValue)
+	case wire.ResultFull:
+		return sdk.Fatal("the plugin keeps as many keys or bytes as the program allows")
+	}
+	return errors.New("the engine's store cannot be used")
 }
 
 func (sandbox) Now() feedback.Time {

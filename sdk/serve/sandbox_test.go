@@ -36,6 +36,8 @@ func newMachine(t *testing.T, wasm []byte) *machine {
 		NewFunctionBuilder().WithFunc(importFileRead).Export("file_read").
 		NewFunctionBuilder().WithFunc(importHTTP).Export("http").
 		NewFunctionBuilder().WithFunc(importNow).Export("now").
+		NewFunctionBuilder().WithFunc(importKVGet).Export("kv_get").
+		NewFunctionBuilder().WithFunc(importKVPut).Export("kv_put").
 		Instantiate(ctx)
 	if err == nil {
 		m.mod, err = m.rt.CompileModule(ctx, wasm)
@@ -122,6 +124,29 @@ func importLog(ctx context.Context, m api.Module, level, ptr, n uint32) {
 }
 
 func importNow(ctx context.Context) int64 { return int64(of(ctx).host.Now()) }
+
+func importKVGet(ctx context.Context, m api.Module, kptr, klen, ptr, size uint32) int32 {
+	key, _ := m.Memory().Read(kptr, klen)
+	value, err := of(ctx).host.KVGet(string(key))
+	switch {
+	case err != nil:
+		return wire.ResultNotGranted
+	case value == nil:
+		return wire.ResultGone
+	case len(value) <= int(size):
+		m.Memory().Write(ptr, value)
+	}
+	return int32(len(value))
+}
+
+func importKVPut(ctx context.Context, m api.Module, kptr, klen, ptr, n uint32) int32 {
+	key, _ := m.Memory().Read(kptr, klen)
+	value, _ := m.Memory().Read(ptr, n)
+	if err := of(ctx).host.KVPut(string(key), value); err != nil {
+		return wire.ResultInvalid
+	}
+	return 0
+}
 
 func importFileStat(ctx context.Context, m api.Module, id int32, ptr, size uint32) int32 {
 	infos, err := of(ctx).host.Files()

@@ -173,7 +173,7 @@ func testHost(t *testing.T, server *httptest.Server) *sdktest.Host {
 			t.Fatal(err)
 		}
 	}
-	return &sdktest.Host{Dir: dir, Allow: []string{server.Listener.Addr().String()}, Secrets: map[string]string{"token": "t0"}, Clock: now + 5000}
+	return &sdktest.Host{Dir: dir, Allow: []string{server.Listener.Addr().String()}, Secrets: map[string]string{"token": "t0"}, Clock: now + 5000, KV: map[string][]byte{}}
 }
 
 // One source is built both ways, once for all tests.
@@ -199,7 +199,7 @@ func as[T any](open func() (*remote, error)) func() (T, error) {
 // A plugin in a sandbox passes the conformance suites: all that passes between host and guest is there.
 func testSandboxConforms(t *testing.T, m *machine) {
 	t.Parallel()
-	if got := m.imports(); len(got) != 5 {
+	if got := m.imports(); len(got) != 7 {
 		t.Errorf("the module imports %v, expected all of the host's functions", got)
 	}
 	server, keys := destination(t)
@@ -252,6 +252,9 @@ func testTransportsAgree(t *testing.T, m *machine, file string) {
 		{"drop", text("drop"), wire.KindResults},
 		{"one item fails", text("error"), wire.KindResults},
 		{"the batch fails", text("fail"), wire.KindFailure},
+		{"nothing kept", text("kept"), wire.KindResults},
+		{"keep", text("keep"), wire.KindResults},
+		{"kept by it", text("kept"), wire.KindResults},
 		{"time of the call", text("time"), wire.KindResults},
 		{"poll", wire.AppendPoll(nil, now, sdk.PollRequest{Limit: 3}), wire.KindPollResult},
 		{"poll further", wire.AppendPoll(nil, now, sdk.PollRequest{Limit: 3, Checkpoint: []byte("3")}), wire.KindPollResult},
@@ -264,6 +267,9 @@ func testTransportsAgree(t *testing.T, m *machine, file string) {
 		{"deliver to it", wire.AppendDeliver(nil, now, sdk.Message{Key: "k", Attempt: 1}), wire.KindFailure},
 	} {
 		a, err := sandbox.call(tt.frame)
+		if tt.name == "keep" {
+			clear(host.KV)
+		}
 		b, err2 := native.call(tt.frame)
 		if err := errors.Join(err, err2); err != nil {
 			t.Fatalf("%s: %v", tt.name, err)
@@ -273,6 +279,9 @@ func testTransportsAgree(t *testing.T, m *machine, file string) {
 		}
 		if kind, err := wire.Kind(a); kind != tt.want || err != nil {
 			t.Errorf("%s: answered by %v %q, expected %v", tt.name, kind, a, tt.want)
+		}
+		if want, ok := map[string]string{"nothing kept": "kept/0/true", "kept by it": "kept/5000/true"}[tt.name]; ok && !bytes.Contains(a, []byte(want)) {
+			t.Errorf("%s: %q", tt.name, a)
 		}
 		if strings.HasPrefix(tt.name, "time of the clock") && !bytes.Contains(a, []byte("time/1767225605000")) {
 			t.Errorf("%s: %q", tt.name, a)

@@ -14,6 +14,8 @@ const (
 	GrantFile
 	GrantHTTP
 	GrantClock
+	GrantKV
+	GrantRandom
 )
 
 // Configure is the first call: it makes the plugin's instance.

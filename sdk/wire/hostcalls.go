@@ -31,12 +31,13 @@ const (
 // AllFiles is the id with which a guest asks file_stat for every granted file.
 const AllFiles = -1
 
-// Negative results of file_stat and file_read.
+// Negative results of file_stat, file_read, kv_get and kv_put.
 const (
-	ResultFailed     = -1 // the file cannot be read
+	ResultFailed     = -1 // the file cannot be read, the store cannot be used
 	ResultNotGranted = -2
-	ResultGone       = -3 // no such id, or the file is gone
+	ResultGone       = -3 // no such id or key, or the file is gone
 	ResultInvalid    = -4 // a wrong argument
+	ResultFull       = -5 // the plugin keeps as much as it may
 )
 
 // AppendHTTPRequest appends a request that a plugin asks the host to make.

@@ -52,7 +52,7 @@ func plainGuest(b *testing.B) host.Plugin {
 	if err != nil {
 		b.Fatal(err)
 	}
-	p, err := rt.Load(ctx, hosttest.Module(b, dir), host.Spec{ID: "plain", Manifest: hosttest.Manifest(b, dir), Settings: []byte("{}")})
+	p, err := rt.Load(ctx, hosttest.Module(b, dir), hosttest.Granted(b, host.Spec{ID: "plain", Manifest: hosttest.Manifest(b, dir), Settings: []byte("{}")}))
 	if err != nil {
 		b.Fatal(err)
 	}

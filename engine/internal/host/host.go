@@ -65,6 +65,8 @@ type Spec struct {
 	// Secrets returns the secret of that name, as far as this plugin may use it. The plugin never sees it: the host
 	// adds it to a request. Defaults to no secrets.
 	Secrets func(name string) ([]byte, error)
+	// KV keeps what the plugin puts, when that is granted. Defaults to none: the grant then cannot be given.
+	KV KV
 	// Now is the engine's clock, read once for a call whose input does not carry its own time. Defaults to the
 	// system's clock.
 	Now func() feedback.Time
@@ -84,6 +86,10 @@ type Grants struct {
 	HTTP []string
 	// Clock gives it the running time. Without it the time stands still during a call.
 	Clock bool
+	// KV lets it keep pairs of keys and values in the engine's store.
+	KV bool
+	// Random gives a sandboxed plugin random bytes that nobody can foresee. Without it every instance finds the same.
+	Random bool
 }
 
 // Limits bounds what a plugin may use. Zero means the default.
@@ -103,6 +109,9 @@ type Limits struct {
 	Output int
 	// Module is the largest WASM module in bytes. Defaults to 64 MiB.
 	Module int64
+	// KVKeys and KVBytes bound what the plugin keeps by Spec.KV: keys, and bytes of keys and values. They default to
+	// 10,000 keys and 16 MiB.
+	KVKeys, KVBytes int64
 	// Response is the largest body that an HTTP request may bring back, in bytes. Defaults to 4 MiB.
 	Response int64
 }
@@ -116,6 +125,8 @@ func (l Limits) WithDefaults() Limits {
 	set(&l.Output, 16<<20)
 	set(&l.Module, 64<<20)
 	set(&l.Response, 4<<20)
+	set(&l.KVKeys, 10_000)
+	set(&l.KVBytes, 16<<20)
 	return l
 }
 

@@ -8,19 +8,22 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/closedloop/closedloop/engine/internal/host/grants"
 	"github.com/closedloop/closedloop/rules/source"
 	"github.com/closedloop/closedloop/sdk"
 )
 
 func (l *loader) readGrants(p *Plugin, n *source.Node) {
 	p.Grants.Log = true // as far as the plugin asks for it; see checkGrants
-	if n == nil || n.IsNull() || !n.Object("log", "file", "http", "clock") {
+	if n == nil || n.IsNull() || !n.Object("log", "file", "http", "clock", "kv", "random") {
 		return
 	}
 	if log := n.Get("log"); log != nil {
 		p.Grants.Log = log.Bool()
 	}
 	p.Grants.Clock = n.Get("clock").Bool()
+	p.Grants.KV = n.Get("kv").Bool()
+	p.Grants.Random = n.Get("random").Bool()
 	if file := n.Get("file"); file != nil {
 		p.Grants.File = l.grantedFile(file)
 	}
@@ -64,17 +67,18 @@ func (l *loader) checkGrants(p *Plugin, n *source.Node) {
 	case at != nil && !at.IsNull():
 		return // noted already
 	}
-	examples := map[sdk.Capability]string{
-		sdk.CapabilityFile: "file: NAME", sdk.CapabilityHTTP: "http: [HOST]", sdk.CapabilityClock: "clock: true",
-	}
 	var lacks []sdk.Capability
 	var add []string
-	for _, c := range []sdk.Capability{sdk.CapabilityFile, sdk.CapabilityHTTP, sdk.CapabilityClock} {
+	for _, c := range sdk.Capabilities {
+		if c == sdk.CapabilityLog {
+			continue
+		}
 		grant := at.Get(string(c))
 		granted := grant != nil && grant.Any() != false
 		switch wants := p.Manifest.Wants(c); {
 		case wants && !granted:
-			lacks, add = append(lacks, c), append(add, examples[c])
+			line, _ := grants.Line(c)
+			lacks, add = append(lacks, c), append(add, line)
 		case !wants && granted:
 			l.warn(grant.Key(), "grant", "remove it", "%s is granted, but the plugin %s does not ask for it", c, p.Manifest.Name)
 		}

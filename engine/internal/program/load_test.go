@@ -248,7 +248,7 @@ func TestHosts(t *testing.T) {
 		if !ok {
 			continue
 		}
-		set, err := grants.Open(&host.Spec{Grants: host.Grants{HTTP: []string{entry}}})
+		set, err := grants.Open(&host.Spec{Grants: host.Grants{HTTP: []string{entry}}}, "1.0.0")
 		if err != nil {
 			t.Errorf("%q passes the check, but the engine refuses it: %v", entry, err)
 			continue

@@ -174,7 +174,7 @@ const (
 )
 
 func (l *loader) readLimits(p *Plugin, n *source.Node) {
-	if n.IsNull() || !n.Object("memory", "deadline", "fuel", "instances", "output", "module", "response") {
+	if n.IsNull() || !n.Object("memory", "deadline", "fuel", "instances", "output", "module", "response", "kv_keys", "kv_bytes") {
 		return
 	}
 	p.Limits.Memory = size(n.Get("memory"), minMemory, maxMemory)
@@ -183,6 +183,8 @@ func (l *loader) readLimits(p *Plugin, n *source.Node) {
 	p.Limits.Instances = count(n.Get("instances"), 0)
 	p.Limits.Output = int(size(n.Get("output"), 1<<10, math.MaxInt32))
 	p.Limits.Module = size(n.Get("module"), 1<<10, math.MaxInt32)
+	p.Limits.KVKeys = int64(count(n.Get("kv_keys"), 0))
+	p.Limits.KVBytes = size(n.Get("kv_bytes"), 1<<10, 1<<40)
 	p.Limits.Response = size(n.Get("response"), 1<<10, math.MaxInt32)
 }
 

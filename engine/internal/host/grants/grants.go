@@ -6,19 +6,22 @@
 //   - Files are read only. A plugin names a file as Files listed it; a folder is opened as an os.Root.
 //   - A request goes to an allowed host at an address that was checked when it was dialled. No proxy and no other
 //     setting of the environment takes part.
+//   - What a call puts is kept when the call is ended with success, and then as a whole.
 //   - A secret is added to a request here and stands in no error and no log line.
 //
 // One instance of a plugin, during its calls:
 //
-//	set, err := grants.Open(&spec)
+//	set, err := grants.Open(&spec, version)
 //	defer set.Close()
 //	session := set.Session()
-//	session.Begin(at) // each call
 //	var host sdk.Host = session
+//	session.Begin(at) // each call
+//	err = session.End(ctx) // each call that succeeded
 package grants
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -33,28 +36,30 @@ import (
 
 // Set is what one plugin may do. It may be used by many goroutines at once.
 type Set struct {
-	spec   *host.Spec
-	limits host.Limits
-	folder bool // the granted path is a folder
-	hosts  hosts
-	client *http.Client
+	spec    *host.Spec
+	version string
+	limits  host.Limits
+	folder  bool // the granted path is a folder
+	hosts   hosts
+	client  *http.Client
+	lines   bucket // of log lines
 }
 
-// Open checks the grants of spec, which must not change afterwards. A file or HTTP that the manifest asks for must be
-// granted; a plugin without log or clock does as well. Its errors are of the code host.CodeGrant.
-func Open(spec *host.Spec) (*Set, error) {
-	s := &Set{spec: spec, limits: spec.Limits.WithDefaults()}
+// Open checks the grants of spec, which must not change afterwards, for a version of the plugin. What the manifest asks
+// for must be granted, but for log and clock, without which a plugin does as well. Its errors are of the code
+// host.CodeGrant.
+func Open(spec *host.Spec, version string) (*Set, error) {
+	s := &Set{spec: spec, version: version, limits: spec.Limits.WithDefaults()}
 	fail := func(err error, hint string) (*Set, error) {
-		return nil, &host.Error{Plugin: spec.ID, Call: "load", Code: host.CodeGrant, Cause: err, Hint: hint}
+		return nil, &host.Error{Plugin: spec.ID, Version: version, Call: "load", Code: host.CodeGrant, Cause: err, Hint: hint}
 	}
-	for capability, granted := range map[sdk.Capability]bool{
-		sdk.CapabilityFile: spec.Grants.File != "",
-		sdk.CapabilityHTTP: len(spec.Grants.HTTP) > 0,
-	} {
-		if !granted && spec.Manifest.Wants(capability) {
-			return fail(fmt.Errorf("the plugin asks for %q, which the program does not grant", capability),
-				fmt.Sprintf("add %s to the plugin's grants in program.yaml", capability))
+	for _, c := range spec.Manifest.Capabilities {
+		if line, needed := Line(c); needed && !Has(&spec.Grants, c) {
+			return fail(fmt.Errorf("the plugin asks for %q, which the program does not grant", c), Hint(line))
 		}
+	}
+	if spec.Grants.KV && spec.KV == nil {
+		return fail(errors.New("grant kv: there is no store to keep pairs in"), "")
 	}
 	if path := spec.Grants.File; path != "" {
 		if !filepath.IsAbs(path) {
@@ -89,21 +94,55 @@ func (s *Set) Close() {
 // Bits returns the grants as they travel to a plugin.
 func (s *Set) Bits() wire.Grants {
 	var bits wire.Grants
-	for _, g := range []struct {
-		granted bool
-		bit     wire.Grants
-	}{
-		{s.spec.Grants.Log, wire.GrantLog},
-		{s.spec.Grants.File != "", wire.GrantFile},
-		{len(s.spec.Grants.HTTP) > 0, wire.GrantHTTP},
-		{s.spec.Grants.Clock, wire.GrantClock},
-	} {
-		if g.granted {
-			bits |= g.bit
+	for _, c := range sdk.Capabilities {
+		if granted, bit := granted(&s.spec.Grants, c); granted {
+			bits |= bit
 		}
 	}
 	return bits
 }
+
+// granted reports whether a capability is granted, and its bit.
+func granted(g *host.Grants, c sdk.Capability) (bool, wire.Grants) {
+	switch c {
+	case sdk.CapabilityLog:
+		return g.Log, wire.GrantLog
+	case sdk.CapabilityFile:
+		return g.File != "", wire.GrantFile
+	case sdk.CapabilityHTTP:
+		return len(g.HTTP) > 0, wire.GrantHTTP
+	case sdk.CapabilityClock:
+		return g.Clock, wire.GrantClock
+	case sdk.CapabilityKV:
+		return g.KV, wire.GrantKV
+	case sdk.CapabilityRandom:
+		return g.Random, wire.GrantRandom
+	}
+	return false, 0
+}
+
+// Has reports whether a capability is granted.
+func Has(g *host.Grants, c sdk.Capability) bool {
+	is, _ := granted(g, c)
+	return is
+}
+
+// Line returns the line that grants a capability in the grants of a program, and whether a plugin that asks for it cannot
+// do without.
+func Line(c sdk.Capability) (line string, needed bool) {
+	switch c {
+	case sdk.CapabilityFile:
+		return "file: NAME", true
+	case sdk.CapabilityHTTP:
+		return "http: [HOST]", true
+	case sdk.CapabilityKV, sdk.CapabilityRandom:
+		return string(c) + ": true", true
+	}
+	return string(c) + ": true", false
+}
+
+// Hint says where a line is to be added that grants something.
+func Hint(line string) string { return "add " + line + " to the plugin's grants in program.yaml" }
 
 // Clock returns the engine's time.
 func (s *Set) Clock() feedback.Time {
@@ -116,8 +155,8 @@ func (s *Set) Clock() feedback.Time {
 // Session serves one instance of a plugin. Between two calls of Begin it may be used by many goroutines at once.
 type Session struct {
 	*Set
-	at    atomic.Int64 // the time of the call
-	lines atomic.Int64 // logged in this call
+	at      atomic.Int64 // the time of the call
+	pending pending
 }
 
 var _ sdk.Host = (*Session)(nil)
@@ -128,8 +167,12 @@ func (s *Set) Session() *Session { return &Session{Set: s} }
 // Begin begins a call at the given time.
 func (n *Session) Begin(at feedback.Time) {
 	n.at.Store(int64(at))
-	n.lines.Store(0)
+	n.pending.begin()
 }
+
+// End ends a call that succeeded: what it has put is kept. An error is an *sdk.Failure that asks to be called again. A
+// call that is not ended so leaves nothing behind.
+func (n *Session) End(ctx context.Context) error { return n.keep(ctx) }
 
 // At returns the time of the call.
 func (n *Session) At() feedback.Time { return feedback.Time(n.at.Load()) }

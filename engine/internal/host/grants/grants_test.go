@@ -10,11 +10,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rs/zerolog"
 	"go.uber.org/goleak"
 
 	"github.com/closedloop/closedloop/engine/internal/host"
+	"github.com/closedloop/closedloop/engine/internal/host/hosttest"
 	"github.com/closedloop/closedloop/sdk"
 	"github.com/closedloop/closedloop/sdk/feedback"
 	"github.com/closedloop/closedloop/sdk/wire"
@@ -29,7 +31,7 @@ func session(tb testing.TB, g host.Grants, change ...func(*host.Spec)) *Session 
 	for _, f := range change {
 		f(spec)
 	}
-	s, err := Open(spec)
+	s, err := Open(spec, "1.0.0")
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -59,15 +61,18 @@ func TestNothingIsGranted(t *testing.T) {
 	wantFailure(t, err, "not_granted", true)
 	_, err = n.HTTP(t.Context(), sdk.HTTPRequest{URL: "https://example.com"})
 	wantFailure(t, err, "not_granted", true)
+	_, err = n.KVGet("x")
+	wantFailure(t, err, "not_granted", true)
+	wantFailure(t, n.KVPut("x", nil), "not_granted", true)
 	if n.Now() != 1614265330_000 {
 		t.Errorf("got %v", n.Now())
 	}
 	if n.Bits() != 0 {
 		t.Errorf("got %v", n.Bits())
 	}
-	all := session(t, host.Grants{Log: true, File: t.TempDir(), HTTP: []string{"example.com"}, Clock: true},
-		func(s *host.Spec) { s.Now = func() feedback.Time { return 99 } })
-	if all.Bits() != wire.GrantLog|wire.GrantFile|wire.GrantHTTP|wire.GrantClock || all.Now() != 99 {
+	all := session(t, host.Grants{Log: true, File: t.TempDir(), HTTP: []string{"example.com"}, Clock: true, KV: true, Random: true},
+		func(s *host.Spec) { s.KV = &hosttest.KV{}; s.Now = func() feedback.Time { return 99 } })
+	if all.Bits() != wire.GrantLog|wire.GrantFile|wire.GrantHTTP|wire.GrantClock|wire.GrantKV|wire.GrantRandom || all.Now() != 99 {
 		t.Errorf("got %v, %v", all.Bits(), all.Now())
 	}
 }
@@ -81,13 +86,16 @@ func TestOpenRefuses(t *testing.T) {
 		`port of 1`:          {Grants: host.Grants{HTTP: []string{"example.com:0"}}},
 		`asks for "file"`:    {Manifest: sdk.Manifest{Capabilities: []sdk.Capability{sdk.CapabilityFile}}},
 		`asks for "http"`:    {Manifest: sdk.Manifest{Capabilities: []sdk.Capability{sdk.CapabilityHTTP}}},
+		`asks for "kv"`:      {Manifest: sdk.Manifest{Capabilities: []sdk.Capability{sdk.CapabilityKV}}},
+		`asks for "random"`:  {Manifest: sdk.Manifest{Capabilities: []sdk.Capability{sdk.CapabilityRandom}}},
+		"there is no store":  {Grants: host.Grants{KV: true}},
 		"name or address":    {Grants: host.Grants{HTTP: []string{"*"}}},
 		`found "",`:          {Grants: host.Grants{HTTP: []string{""}}},
 		`found "a b",`:       {Grants: host.Grants{HTTP: []string{"a b"}}},
 		`found "fe80::1%eth`: {Grants: host.Grants{HTTP: []string{"fe80::1%eth0"}}},
 	} {
-		_, err := Open(&spec)
-		if e := (*host.Error)(nil); !errors.As(err, &e) || e.Code != host.CodeGrant || !strings.Contains(err.Error(), want) || e.Hint == "" && want != "absolute path" {
+		_, err := Open(&spec, "1.0.0")
+		if e := (*host.Error)(nil); !errors.As(err, &e) || e.Code != host.CodeGrant || !strings.Contains(err.Error(), want) || e.Hint == "" && want != "absolute path" && want != "there is no store" {
 			t.Errorf("%s: got %v", want, err)
 		}
 	}
@@ -101,17 +109,36 @@ func TestLog(t *testing.T) {
 	n.Log(sdk.Level(77), "bad \xff byte")
 	n.Log(sdk.Info, strings.Repeat("ä", 4000))
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
-	if len(lines) != 3 || lines[0] != `{"level":"debug","plugin":"test","message":"one"}` ||
-		lines[1] != `{"level":"error","plugin":"test","message":"bad `+"\uFFFD"+` byte"}` || len(lines[2]) > maxLine+100 {
+	if len(lines) != 3 || lines[0] != `{"level":"debug","plugin":"test","version":"1.0.0","message":"one"}` ||
+		lines[1] != `{"level":"error","plugin":"test","version":"1.0.0","message":"bad `+"\uFFFD"+` byte"}` || len(lines[2]) > maxLine+120 {
 		t.Errorf("got %s", lines)
 	}
 	out.Reset()
-	n.Begin(0)
-	for range 1000 {
-		n.Log(sdk.Info, "again")
+	n.lines = bucket{dropped: 7}
+	n.Log(sdk.Info, "again")
+	if !strings.Contains(out.String(), `"dropped":7,"message":"again"`) {
+		t.Errorf("got %s", &out)
 	}
-	if got := strings.Count(out.String(), "\n"); got != maxLines+1 || !strings.Contains(out.String(), "the rest is dropped") {
-		t.Errorf("got %d lines", got)
+}
+
+// TestLogIsBounded floods a log: what comes too fast is dropped, whatever call it comes from, and counted.
+func TestLogIsBounded(t *testing.T) {
+	t.Parallel()
+	var b bucket
+	start := time.Unix(1_770_000_000, 0)
+	passed, told := 0, 0
+	for i := range 10_000 { // within one second, then within ten
+		dropped, ok := b.take(start.Add(time.Duration(i/5000) * 10 * time.Second))
+		if ok {
+			passed++
+		}
+		told += dropped
+	}
+	if passed != 2*burst || told != 5000-burst || b.dropped != 5000-burst {
+		t.Errorf("%d messages passed, %d were told to be dropped, %d are to be told", passed, told, b.dropped)
+	}
+	if _, ok := b.take(start); ok {
+		t.Error("a clock that goes back gives messages")
 	}
 }
 

@@ -73,7 +73,7 @@ func New(ctx context.Context, plugin sdk.Plugin, spec host.Spec) (*Plugin, error
 	p.shared = pool.New[*instance](p.limits.Instances)
 	p.stopped, p.stop = context.WithCancel(context.WithoutCancel(ctx))
 	var err error
-	if p.set, err = grants.Open(&p.spec); err != nil {
+	if p.set, err = grants.Open(&p.spec, p.version); err != nil {
 		return nil, err
 	}
 	if problems := spec.Manifest.Check(); len(problems) > 0 {
@@ -250,6 +250,9 @@ func (p *Plugin) call(ctx context.Context, name string, from *pool.Pool[*instanc
 	in.session.Begin(at)
 	err = timed(limited, guard(func() error { return do(limited, in) }))
 	if err == nil {
+		err = in.session.End(ctx)
+	}
+	if err == nil {
 		from.Put(in)
 		return nil
 	}
@@ -277,6 +280,9 @@ func (p *Plugin) make(ctx context.Context, at feedback.Time) (*instance, error) 
 		}
 		return err
 	})
+	if err == nil {
+		err = in.session.End(ctx)
+	}
 	if err != nil {
 		return nil, timed(ctx, err)
 	}

@@ -76,7 +76,7 @@ func Start(ctx context.Context, path, pin string, spec host.Spec) (*Plugin, erro
 	if problems := spec.Manifest.Check(); len(problems) > 0 {
 		return nil, p.fail("load", host.CodeModule, problems[0])
 	}
-	if p.set, err = grants.Open(&p.spec); err != nil {
+	if p.set, err = grants.Open(&p.spec, p.version); err != nil {
 		return nil, err
 	}
 	if err := p.call(ctx, "configure", p.set.Clock(), nil, nil); err != nil {
@@ -236,7 +236,10 @@ func (p *Plugin) ask(ctx context.Context, proc *process, limit time.Duration, at
 	if len(answer) > p.limits.Output {
 		return fmt.Errorf("the answer has %d bytes, expected at most %d", len(answer), p.limits.Output)
 	}
-	return read(answer)
+	if err := read(answer); err != nil {
+		return err
+	}
+	return proc.session.End(ctx)
 }
 
 // start starts and configures a process, after the pause that is due.

@@ -299,7 +299,7 @@ func TestBothTransportsAnswerAlike(t *testing.T) {
 func answerAlike(t *testing.T, dir, settings string, batch []feedback.Item) {
 	t.Helper()
 	manifest := hosttest.Manifest(t, dir)
-	spec := host.Spec{ID: "both", Log: zerolog.Nop(), Manifest: manifest, Grants: host.Grants{Log: true}, Settings: complete(t, &manifest, settings)}
+	spec := hosttest.Granted(t, host.Spec{ID: "both", Log: zerolog.Nop(), Manifest: manifest, Grants: host.Grants{Log: true}, Settings: complete(t, &manifest, settings)})
 	process, err := Start(t.Context(), hosttest.Process(t, dir), "", spec)
 	if err != nil {
 		t.Fatal(err)

@@ -202,7 +202,7 @@ func TestLog(t *testing.T) {
 		themes(t, p, "!log hello")
 		want := ""
 		if granted {
-			want = `{"level":"warn","plugin":"talker","message":"hello"}` + "\n"
+			want = `{"level":"warn","plugin":"talker","version":"` + p.Version() + `","message":"hello"}` + "\n"
 		}
 		if out.String() != want {
 			t.Errorf("granted %v: got %q", granted, out.String())

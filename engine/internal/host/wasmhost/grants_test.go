@@ -1,6 +1,7 @@
 package wasmhost
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -10,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/closedloop/closedloop/engine/internal/host"
+	"github.com/closedloop/closedloop/engine/internal/host/hosttest"
 	"github.com/closedloop/closedloop/sdk"
 	"github.com/closedloop/closedloop/sdk/feedback"
 )
@@ -48,12 +50,41 @@ func TestPollReadsGrantedFiles(t *testing.T) {
 	}
 }
 
-func TestPollWithoutGrant(t *testing.T) {
+// TestKV keeps a pair in one call, and finds it in another instance and another version of the plugin.
+func TestKV(t *testing.T) {
 	t.Parallel()
-	p := loadGuest(t, host.Spec{})
-	r, err := p.Poll(t.Context(), sdk.PollRequest{Limit: 10})
-	if err != nil || len(r.Notices) != 1 || !strings.Contains(r.Notices[0].Message, "does not grant") {
-		t.Errorf("got %+v, %v", r, err)
+	kv := &hosttest.KV{}
+	p := loadGuest(t, host.Spec{KV: kv, Limits: host.Limits{KVKeys: 2}})
+	if got := themes(t, p, "!get a"); len(got) != 0 {
+		t.Errorf("got %v", got)
+	}
+	long := strings.Repeat("x", 5000)
+	themes(t, p, "!put a "+long)
+	other := loadGuest(t, host.Spec{KV: kv, Settings: []byte(`{"url": "x"}`), Limits: host.Limits{KVKeys: 2}})
+	if got := themes(t, other, "!get a"); len(got) != 1 || string(got[0]) != long {
+		t.Errorf("got %v", got)
+	}
+	for _, text := range []string{"!panic", "!retry"} { // what came before it in the batch is not kept either
+		if _, err := p.Categorize(t.Context(), texts("!put b 2", text)); err == nil {
+			t.Errorf("%s: no error", text)
+		}
+	}
+	if got := themes(t, other, "!get b"); len(got) != 0 {
+		t.Errorf("a call that failed left %v behind", got)
+	}
+	themes(t, p, "!put b 2")
+	_, err := p.Categorize(t.Context(), texts("!put c 3"))
+	if f := wantError(t, err, host.CodeRefused).Failure(); f == nil || !f.Fatal {
+		t.Errorf("more keys than the program allows: %v", err)
+	}
+	themes(t, p, "!put a ")
+	if got := themes(t, other, "!get a"); len(got) != 0 {
+		t.Errorf("a removed key has %v", got)
+	}
+	kv.Break(errors.New("the disk is gone"))
+	_, err = p.Categorize(t.Context(), texts("!put b 3"))
+	if f := wantError(t, err, host.CodeRefused).Failure(); f == nil || f.Fatal {
+		t.Errorf("a store that cannot be used: %v", err)
 	}
 }
 
@@ -116,9 +147,9 @@ func TestDeliver(t *testing.T) {
 	if err := p.Deliver(t.Context(), m); err != nil {
 		t.Error(err)
 	}
-	spec.Grants.HTTP = nil
+	spec.Grants.HTTP = []string{"elsewhere.example"}
 	err := loadGuest(t, spec).Deliver(t.Context(), m)
-	if f := wantError(t, err, host.CodeRefused).Failure(); f == nil || f.Code != "not_granted" || !f.Fatal {
+	if f := wantError(t, err, host.CodeRefused).Failure(); f == nil || f.Code != "host_not_allowed" || !f.Fatal {
 		t.Errorf("got %v", err)
 	}
 }

@@ -26,15 +26,18 @@ const (
 type hostFunction struct {
 	call            api.GoModuleFunc
 	params, results []api.ValueType
+	needs           sdk.Capability // without which no module may import it
 }
 
-// imports are the host's functions. Every module finds them all; what is not granted answers so.
+// imports are the host's functions.
 var imports = map[string]hostFunction{
-	"log":       {on(hostLog), []api.ValueType{api.ValueTypeI32, api.ValueTypeI32, api.ValueTypeI32}, nil},
-	"file_stat": {on(hostFileStat), []api.ValueType{api.ValueTypeI32, api.ValueTypeI32, api.ValueTypeI32}, i32},
-	"file_read": {on(hostFileRead), []api.ValueType{api.ValueTypeI32, api.ValueTypeI64, api.ValueTypeI32, api.ValueTypeI32}, i32},
-	"http":      {on(hostHTTP), []api.ValueType{api.ValueTypeI32, api.ValueTypeI32, api.ValueTypeI32, api.ValueTypeI32}, i64},
-	"now":       {on(hostNow), nil, i64},
+	"log":       {on(hostLog), []api.ValueType{api.ValueTypeI32, api.ValueTypeI32, api.ValueTypeI32}, nil, ""},
+	"file_stat": {on(hostFileStat), []api.ValueType{api.ValueTypeI32, api.ValueTypeI32, api.ValueTypeI32}, i32, sdk.CapabilityFile},
+	"file_read": {on(hostFileRead), []api.ValueType{api.ValueTypeI32, api.ValueTypeI64, api.ValueTypeI32, api.ValueTypeI32}, i32, sdk.CapabilityFile},
+	"http":      {on(hostHTTP), []api.ValueType{api.ValueTypeI32, api.ValueTypeI32, api.ValueTypeI32, api.ValueTypeI32}, i64, sdk.CapabilityHTTP},
+	"kv_get":    {on(hostKVGet), []api.ValueType{api.ValueTypeI32, api.ValueTypeI32, api.ValueTypeI32, api.ValueTypeI32}, i32, sdk.CapabilityKV},
+	"kv_put":    {on(hostKVPut), []api.ValueType{api.ValueTypeI32, api.ValueTypeI32, api.ValueTypeI32, api.ValueTypeI32}, i32, sdk.CapabilityKV},
+	"now":       {on(hostNow), nil, i64, ""},
 }
 
 // on hands a host function the instance that calls it, its memory, and the stack of parameters and results.
@@ -53,17 +56,6 @@ func view(memory api.Memory, at, n uint64) []byte {
 	return b
 }
 
-// Negative results of file_stat and file_read.
-const (
-	fileFailed     = -1
-	fileNotGranted = -2
-	fileGone       = -3
-	fileBadUse     = -4
-)
-
-// allFiles is the id with which file_stat lists every granted file.
-const allFiles = -1
-
 func hostLog(in *instance, memory api.Memory, stack []uint64) {
 	level := min(uint32(stack[0]), uint32(sdk.Error))
 	in.session.Log(sdk.Level(level), string(view(memory, stack[1], stack[2])))
@@ -73,7 +65,7 @@ func hostFileStat(in *instance, memory api.Memory, stack []uint64) {
 	id, to := int32(stack[0]), view(memory, stack[1], stack[2])
 	list, err := in.stat(id)
 	if err != nil {
-		stack[0] = api.EncodeI32(fileCode(err))
+		stack[0] = api.EncodeI32(resultCode(err))
 		return
 	}
 	frame := wire.AppendFiles(nil, list)
@@ -84,7 +76,7 @@ func hostFileStat(in *instance, memory api.Memory, stack []uint64) {
 }
 
 func (in *instance) stat(id int32) ([]wire.File, error) {
-	if id == allFiles {
+	if id == wire.AllFiles {
 		infos, err := in.session.Files()
 		if err != nil {
 			return nil, err
@@ -105,7 +97,7 @@ func (in *instance) stat(id int32) ([]wire.File, error) {
 func hostFileRead(in *instance, memory api.Memory, stack []uint64) {
 	id, offset, to := int32(stack[0]), int64(stack[1]), view(memory, stack[2], uint64(min(uint32(stack[3]), math.MaxInt32)))
 	if offset < 0 {
-		stack[0] = api.EncodeI32(fileBadUse)
+		stack[0] = api.EncodeI32(wire.ResultInvalid)
 		return
 	}
 	n := 0
@@ -114,7 +106,7 @@ func hostFileRead(in *instance, memory api.Memory, stack []uint64) {
 		n, err = in.session.ReadFile(name, to, offset)
 	}
 	if err != nil && !errors.Is(err, io.EOF) {
-		stack[0] = api.EncodeI32(fileCode(err))
+		stack[0] = api.EncodeI32(resultCode(err))
 		return
 	}
 	stack[0] = api.EncodeI32(int32(n))
@@ -122,25 +114,49 @@ func hostFileRead(in *instance, memory api.Memory, stack []uint64) {
 
 // fileName returns the name that the guest knows by the id.
 func (in *instance) fileName(id int32) (string, error) {
-	if in.plugin.set.Bits()&wire.GrantFile == 0 {
-		return "", &sdk.Failure{Code: "not_granted"}
-	}
 	if id < 0 || int(id) >= len(in.files.names) {
 		return "", &sdk.Failure{Code: "no_file"}
 	}
 	return in.files.names[id], nil
 }
 
-func fileCode(err error) int32 {
+// resultCode returns what stands for an error in the result of a function.
+func resultCode(err error) int32 {
 	switch sdk.FailureOf(err).Code {
 	case "not_granted":
-		return fileNotGranted
+		return wire.ResultNotGranted
 	case "no_file":
-		return fileGone
+		return wire.ResultGone
 	case "bad_argument":
-		return fileBadUse
+		return wire.ResultInvalid
+	case "kv_full":
+		return wire.ResultFull
 	}
-	return fileFailed
+	return wire.ResultFailed
+}
+
+func hostKVGet(in *instance, memory api.Memory, stack []uint64) {
+	key, to := view(memory, stack[0], stack[1]), view(memory, stack[2], stack[3])
+	value, err := in.session.KVGet(string(key))
+	switch {
+	case err != nil:
+		stack[0] = api.EncodeI32(resultCode(err))
+	case value == nil:
+		stack[0] = api.EncodeI32(wire.ResultGone)
+	default:
+		if len(value) <= len(to) {
+			copy(to, value)
+		}
+		stack[0] = api.EncodeI32(int32(len(value)))
+	}
+}
+
+func hostKVPut(in *instance, memory api.Memory, stack []uint64) {
+	key, value := view(memory, stack[0], stack[1]), view(memory, stack[2], stack[3])
+	stack[0] = 0
+	if err := in.session.KVPut(string(key), value); err != nil {
+		stack[0] = api.EncodeI32(resultCode(err))
+	}
 }
 
 // fileTable gives the files of an instance their ids.

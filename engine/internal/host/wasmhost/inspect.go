@@ -10,6 +10,7 @@ import (
 	"github.com/tetratelabs/wazero/api"
 
 	"github.com/closedloop/closedloop/engine/internal/host"
+	"github.com/closedloop/closedloop/engine/internal/host/grants"
 	"github.com/closedloop/closedloop/engine/internal/host/meter"
 	"github.com/closedloop/closedloop/engine/internal/host/wasmfile"
 	"github.com/closedloop/closedloop/sdk"
@@ -103,6 +104,12 @@ func (p *Plugin) checkImports(m *wasmfile.Module) error {
 			return p.loadError(host.CodeModule, fmt.Errorf("the module imports a %s (%s.%s), expected functions only", im.Kind, im.Module, im.Name), "")
 		case im.Module == wasi:
 		case im.Module == importModule && imports[im.Name].call != nil:
+			needs := imports[im.Name].needs
+			if needs == "" || grants.Has(&p.spec.Grants, needs) {
+				continue
+			}
+			line, _ := grants.Line(needs)
+			return p.loadError(host.CodeGrant, fmt.Errorf("the module imports %s.%s, and the program does not grant %q", im.Module, im.Name, needs), grants.Hint(line))
 		case im.Module == importModule:
 			return p.loadError(host.CodeContract, fmt.Errorf("the module imports %s.%s, which this engine does not have", im.Module, im.Name),
 				"the plugin was made for a newer engine")

@@ -174,6 +174,9 @@ func (p *Plugin) instance(ctx context.Context, at feedback.Time) (*instance, err
 		call = "configure"
 		err = in.configure(at)
 	}
+	if err == nil {
+		err = in.session.End(ctx)
+	}
 	if err != nil {
 		e := in.explain(call, err)
 		in.close()

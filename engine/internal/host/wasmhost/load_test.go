@@ -86,7 +86,7 @@ func TestLoadRefuses(t *testing.T) {
 		{name: "no memory", module: assembled(func(a *hosttest.Assembly) { a.Pages, a.Data = 0, nil }), code: host.CodeModule, cause: "memory"},
 		{name: "type of an export", module: assembled(func(a *hosttest.Assembly) { a.Funcs[1].Results, a.Funcs[1].Body = hosttest.I64, i64Const(1) }), code: host.CodeModule, cause: "cl_alloc has the type (i32) -> (i64), expected (i32) -> (i32)"},
 		{name: "import of a browser", module: assembled(imports("env", "alert", nil, nil)), code: host.CodeModule, cause: "env.alert", hint: "browser"},
-		{name: "import of a newer engine", module: assembled(imports("closedloop", "kv_get", nil, nil)), code: host.CodeContract, cause: "closedloop.kv_get", hint: "newer"},
+		{name: "import of a newer engine", module: assembled(imports("closedloop", "kv_scan", nil, nil)), code: host.CodeContract, cause: "closedloop.kv_scan", hint: "newer"},
 		{name: "import of newer WASI", module: assembled(imports(wasi, "sock_listen", nil, nil)), code: host.CodeModule, cause: "sock_listen"},
 		{name: "type of an import", module: assembled(imports("closedloop", "now", hosttest.I32, nil)), code: host.CodeModule, cause: "closedloop.now has the type (i32) -> (), expected () -> (i64)"},
 		{name: "the meter's import", module: assembled(imports("closedloop.meter", "tick", nil, nil)), code: host.CodeModule, cause: "closedloop.meter"},
@@ -122,11 +122,11 @@ func TestLoadRefuses(t *testing.T) {
 func TestSettingsThatThePluginRefuses(t *testing.T) {
 	t.Parallel()
 	module := hosttest.Module(t, guestDir)
-	_, err := sharedRuntime(t).Load(t.Context(), module, host.Spec{ID: "test", Settings: []byte(`{"refuse": true}`)})
+	_, err := sharedRuntime(t).Load(t.Context(), module, hosttest.Granted(t, host.Spec{ID: "test", Settings: []byte(`{"refuse": true}`)}))
 	if e := wantError(t, err, host.CodeRefused); e.Call != "configure" || e.Error() != "plugin test: configure: these settings are refused" {
 		t.Errorf("got %v", e)
 	}
-	_, err = sharedRuntime(t).Load(t.Context(), module, host.Spec{ID: "test", Settings: []byte(`{"crash": true}`)})
+	_, err = sharedRuntime(t).Load(t.Context(), module, hosttest.Granted(t, host.Spec{ID: "test", Settings: []byte(`{"crash": true}`)}))
 	if e := wantError(t, err, host.CodeTrap); !strings.Contains(e.Error(), "configured to crash") {
 		t.Errorf("got %v", e)
 	}

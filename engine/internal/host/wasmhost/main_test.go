@@ -74,7 +74,7 @@ func load(tb testing.TB, module []byte, spec host.Spec) host.Plugin {
 
 func loadGuest(tb testing.TB, spec host.Spec) host.Plugin {
 	tb.Helper()
-	return load(tb, hosttest.Module(tb, guestDir), spec)
+	return load(tb, hosttest.Module(tb, guestDir), hosttest.Granted(tb, spec))
 }
 
 // texts returns items with the texts.

@@ -149,6 +149,9 @@ func (p *Plugin) enter(ctx context.Context, a sdk.Ability, from *pool.Pool[*inst
 
 // leave ends a call that failed with err or, when err is nil, did not, and returns the call's error.
 func (p *Plugin) leave(in *instance, from *pool.Pool[*instance], a sdk.Ability, err error) error {
+	if err == nil {
+		err = in.session.End(in.Context)
+	}
 	if err == nil && in.rested() {
 		from.Put(in)
 		return nil

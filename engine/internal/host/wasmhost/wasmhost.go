@@ -100,7 +100,7 @@ func (rt *Runtime) load(ctx context.Context, p *Plugin, module []byte) error {
 	if err != nil {
 		return err
 	}
-	if p.set, err = grants.Open(&p.spec); err != nil {
+	if p.set, err = grants.Open(&p.spec, p.Version()); err != nil {
 		return err
 	}
 	if p.code, err = rt.acquire(ctx, module); err != nil {

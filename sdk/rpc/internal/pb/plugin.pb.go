@@ -333,6 +333,202 @@ func (x *ReadFileResponse) GetFailure() []byte {
 	return nil
 }
 
+type KVGetRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KVGetRequest) Reset() {
+	*x = KVGetRequest{}
+	mi := &file_plugin_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KVGetRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KVGetRequest) ProtoMessage() {}
+
+func (x *KVGetRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KVGetRequest.ProtoReflect.Descriptor instead.
+func (*KVGetRequest) Descriptor() ([]byte, []int) {
+	return file_plugin_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *KVGetRequest) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+type KVGetResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty when there is none.
+	Value []byte `protobuf:"bytes,1,opt,name=value,proto3" json:"value,omitempty"`
+	// A failure frame in place of a value.
+	Failure       []byte `protobuf:"bytes,2,opt,name=failure,proto3" json:"failure,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KVGetResponse) Reset() {
+	*x = KVGetResponse{}
+	mi := &file_plugin_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KVGetResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KVGetResponse) ProtoMessage() {}
+
+func (x *KVGetResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KVGetResponse.ProtoReflect.Descriptor instead.
+func (*KVGetResponse) Descriptor() ([]byte, []int) {
+	return file_plugin_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *KVGetResponse) GetValue() []byte {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
+func (x *KVGetResponse) GetFailure() []byte {
+	if x != nil {
+		return x.Failure
+	}
+	return nil
+}
+
+type KVPutRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Key   []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	// Empty to remove the key.
+	Value         []byte `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KVPutRequest) Reset() {
+	*x = KVPutRequest{}
+	mi := &file_plugin_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KVPutRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KVPutRequest) ProtoMessage() {}
+
+func (x *KVPutRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KVPutRequest.ProtoReflect.Descriptor instead.
+func (*KVPutRequest) Descriptor() ([]byte, []int) {
+	return file_plugin_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *KVPutRequest) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *KVPutRequest) GetValue() []byte {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
+type KVPutResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A failure frame when the value was not taken.
+	Failure       []byte `protobuf:"bytes,1,opt,name=failure,proto3" json:"failure,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KVPutResponse) Reset() {
+	*x = KVPutResponse{}
+	mi := &file_plugin_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KVPutResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KVPutResponse) ProtoMessage() {}
+
+func (x *KVPutResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KVPutResponse.ProtoReflect.Descriptor instead.
+func (*KVPutResponse) Descriptor() ([]byte, []int) {
+	return file_plugin_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *KVPutResponse) GetFailure() []byte {
+	if x != nil {
+		return x.Failure
+	}
+	return nil
+}
+
 type Time struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Milliseconds since 1970, UTC.
@@ -343,7 +539,7 @@ type Time struct {
 
 func (x *Time) Reset() {
 	*x = Time{}
-	mi := &file_plugin_proto_msgTypes[6]
+	mi := &file_plugin_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -355,7 +551,7 @@ func (x *Time) String() string {
 func (*Time) ProtoMessage() {}
 
 func (x *Time) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[6]
+	mi := &file_plugin_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -368,7 +564,7 @@ func (x *Time) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Time.ProtoReflect.Descriptor instead.
 func (*Time) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{6}
+	return file_plugin_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Time) GetMilliseconds() int64 {
@@ -400,16 +596,28 @@ const file_plugin_proto_rawDesc = "" +
 	"\x10ReadFileResponse\x12\x12\n" +
 	"\x04data\x18\x01 \x01(\fR\x04data\x12\x10\n" +
 	"\x03end\x18\x02 \x01(\bR\x03end\x12\x18\n" +
-	"\afailure\x18\x03 \x01(\fR\afailure\"*\n" +
+	"\afailure\x18\x03 \x01(\fR\afailure\" \n" +
+	"\fKVGetRequest\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\fR\x03key\"?\n" +
+	"\rKVGetResponse\x12\x14\n" +
+	"\x05value\x18\x01 \x01(\fR\x05value\x12\x18\n" +
+	"\afailure\x18\x02 \x01(\fR\afailure\"6\n" +
+	"\fKVPutRequest\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\fR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\fR\x05value\")\n" +
+	"\rKVPutResponse\x12\x18\n" +
+	"\afailure\x18\x01 \x01(\fR\afailure\"*\n" +
 	"\x04Time\x12\"\n" +
 	"\fmilliseconds\x18\x01 \x01(\x03R\fmilliseconds2P\n" +
 	"\x06Plugin\x12F\n" +
-	"\x04Call\x12!.closedloop.plugin.v1.CallRequest\x1a\x1b.closedloop.plugin.v1.Frame2\xec\x02\n" +
+	"\x04Call\x12!.closedloop.plugin.v1.CallRequest\x1a\x1b.closedloop.plugin.v1.Frame2\x90\x04\n" +
 	"\x04Host\x12D\n" +
 	"\x03Log\x12 .closedloop.plugin.v1.LogRequest\x1a\x1b.closedloop.plugin.v1.Empty\x12A\n" +
 	"\x05Files\x12\x1b.closedloop.plugin.v1.Empty\x1a\x1b.closedloop.plugin.v1.Frame\x12Y\n" +
 	"\bReadFile\x12%.closedloop.plugin.v1.ReadFileRequest\x1a&.closedloop.plugin.v1.ReadFileResponse\x12@\n" +
-	"\x04HTTP\x12\x1b.closedloop.plugin.v1.Frame\x1a\x1b.closedloop.plugin.v1.Frame\x12>\n" +
+	"\x04HTTP\x12\x1b.closedloop.plugin.v1.Frame\x1a\x1b.closedloop.plugin.v1.Frame\x12P\n" +
+	"\x05KVGet\x12\".closedloop.plugin.v1.KVGetRequest\x1a#.closedloop.plugin.v1.KVGetResponse\x12P\n" +
+	"\x05KVPut\x12\".closedloop.plugin.v1.KVPutRequest\x1a#.closedloop.plugin.v1.KVPutResponse\x12>\n" +
 	"\x03Now\x12\x1b.closedloop.plugin.v1.Empty\x1a\x1a.closedloop.plugin.v1.TimeB6Z4github.com/closedloop/closedloop/sdk/rpc/internal/pbb\x06proto3"
 
 var (
@@ -424,7 +632,7 @@ func file_plugin_proto_rawDescGZIP() []byte {
 	return file_plugin_proto_rawDescData
 }
 
-var file_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_plugin_proto_goTypes = []any{
 	(*Empty)(nil),            // 0: closedloop.plugin.v1.Empty
 	(*Frame)(nil),            // 1: closedloop.plugin.v1.Frame
@@ -432,26 +640,34 @@ var file_plugin_proto_goTypes = []any{
 	(*LogRequest)(nil),       // 3: closedloop.plugin.v1.LogRequest
 	(*ReadFileRequest)(nil),  // 4: closedloop.plugin.v1.ReadFileRequest
 	(*ReadFileResponse)(nil), // 5: closedloop.plugin.v1.ReadFileResponse
-	(*Time)(nil),             // 6: closedloop.plugin.v1.Time
+	(*KVGetRequest)(nil),     // 6: closedloop.plugin.v1.KVGetRequest
+	(*KVGetResponse)(nil),    // 7: closedloop.plugin.v1.KVGetResponse
+	(*KVPutRequest)(nil),     // 8: closedloop.plugin.v1.KVPutRequest
+	(*KVPutResponse)(nil),    // 9: closedloop.plugin.v1.KVPutResponse
+	(*Time)(nil),             // 10: closedloop.plugin.v1.Time
 }
 var file_plugin_proto_depIdxs = []int32{
-	2, // 0: closedloop.plugin.v1.Plugin.Call:input_type -> closedloop.plugin.v1.CallRequest
-	3, // 1: closedloop.plugin.v1.Host.Log:input_type -> closedloop.plugin.v1.LogRequest
-	0, // 2: closedloop.plugin.v1.Host.Files:input_type -> closedloop.plugin.v1.Empty
-	4, // 3: closedloop.plugin.v1.Host.ReadFile:input_type -> closedloop.plugin.v1.ReadFileRequest
-	1, // 4: closedloop.plugin.v1.Host.HTTP:input_type -> closedloop.plugin.v1.Frame
-	0, // 5: closedloop.plugin.v1.Host.Now:input_type -> closedloop.plugin.v1.Empty
-	1, // 6: closedloop.plugin.v1.Plugin.Call:output_type -> closedloop.plugin.v1.Frame
-	0, // 7: closedloop.plugin.v1.Host.Log:output_type -> closedloop.plugin.v1.Empty
-	1, // 8: closedloop.plugin.v1.Host.Files:output_type -> closedloop.plugin.v1.Frame
-	5, // 9: closedloop.plugin.v1.Host.ReadFile:output_type -> closedloop.plugin.v1.ReadFileResponse
-	1, // 10: closedloop.plugin.v1.Host.HTTP:output_type -> closedloop.plugin.v1.Frame
-	6, // 11: closedloop.plugin.v1.Host.Now:output_type -> closedloop.plugin.v1.Time
-	6, // [6:12] is the sub-list for method output_type
-	0, // [0:6] is the sub-list for method input_type
-	0, // [0:0] is the sub-list for extension type_name
-	0, // [0:0] is the sub-list for extension extendee
-	0, // [0:0] is the sub-list for field type_name
+	2,  // 0: closedloop.plugin.v1.Plugin.Call:input_type -> closedloop.plugin.v1.CallRequest
+	3,  // 1: closedloop.plugin.v1.Host.Log:input_type -> closedloop.plugin.v1.LogRequest
+	0,  // 2: closedloop.plugin.v1.Host.Files:input_type -> closedloop.plugin.v1.Empty
+	4,  // 3: closedloop.plugin.v1.Host.ReadFile:input_type -> closedloop.plugin.v1.ReadFileRequest
+	1,  // 4: closedloop.plugin.v1.Host.HTTP:input_type -> closedloop.plugin.v1.Frame
+	6,  // 5: closedloop.plugin.v1.Host.KVGet:input_type -> closedloop.plugin.v1.KVGetRequest
+	8,  // 6: closedloop.plugin.v1.Host.KVPut:input_type -> closedloop.plugin.v1.KVPutRequest
+	0,  // 7: closedloop.plugin.v1.Host.Now:input_type -> closedloop.plugin.v1.Empty
+	1,  // 8: closedloop.plugin.v1.Plugin.Call:output_type -> closedloop.plugin.v1.Frame
+	0,  // 9: closedloop.plugin.v1.Host.Log:output_type -> closedloop.plugin.v1.Empty
+	1,  // 10: closedloop.plugin.v1.Host.Files:output_type -> closedloop.plugin.v1.Frame
+	5,  // 11: closedloop.plugin.v1.Host.ReadFile:output_type -> closedloop.plugin.v1.ReadFileResponse
+	1,  // 12: closedloop.plugin.v1.Host.HTTP:output_type -> closedloop.plugin.v1.Frame
+	7,  // 13: closedloop.plugin.v1.Host.KVGet:output_type -> closedloop.plugin.v1.KVGetResponse
+	9,  // 14: closedloop.plugin.v1.Host.KVPut:output_type -> closedloop.plugin.v1.KVPutResponse
+	10, // 15: closedloop.plugin.v1.Host.Now:output_type -> closedloop.plugin.v1.Time
+	8,  // [8:16] is the sub-list for method output_type
+	0,  // [0:8] is the sub-list for method input_type
+	0,  // [0:0] is the sub-list for extension type_name
+	0,  // [0:0] is the sub-list for extension extendee
+	0,  // [0:0] is the sub-list for field type_name
 }
 
 func init() { file_plugin_proto_init() }
@@ -465,7 +681,7 @@ func file_plugin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_plugin_proto_rawDesc), len(file_plugin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   7,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

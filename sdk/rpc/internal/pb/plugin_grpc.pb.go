@@ -135,6 +135,8 @@ const (
 	Host_Files_FullMethodName    = "/closedloop.plugin.v1.Host/Files"
 	Host_ReadFile_FullMethodName = "/closedloop.plugin.v1.Host/ReadFile"
 	Host_HTTP_FullMethodName     = "/closedloop.plugin.v1.Host/HTTP"
+	Host_KVGet_FullMethodName    = "/closedloop.plugin.v1.Host/KVGet"
+	Host_KVPut_FullMethodName    = "/closedloop.plugin.v1.Host/KVPut"
 	Host_Now_FullMethodName      = "/closedloop.plugin.v1.Host/Now"
 )
 
@@ -150,6 +152,8 @@ type HostClient interface {
 	ReadFile(ctx context.Context, in *ReadFileRequest, opts ...grpc.CallOption) (*ReadFileResponse, error)
 	// HTTP takes an http request frame and returns an http response frame, or a failure frame.
 	HTTP(ctx context.Context, in *Frame, opts ...grpc.CallOption) (*Frame, error)
+	KVGet(ctx context.Context, in *KVGetRequest, opts ...grpc.CallOption) (*KVGetResponse, error)
+	KVPut(ctx context.Context, in *KVPutRequest, opts ...grpc.CallOption) (*KVPutResponse, error)
 	Now(ctx context.Context, in *Empty, opts ...grpc.CallOption) (*Time, error)
 }
 
@@ -201,6 +205,26 @@ func (c *hostClient) HTTP(ctx context.Context, in *Frame, opts ...grpc.CallOptio
 	return out, nil
 }
 
+func (c *hostClient) KVGet(ctx context.Context, in *KVGetRequest, opts ...grpc.CallOption) (*KVGetResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(KVGetResponse)
+	err := c.cc.Invoke(ctx, Host_KVGet_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *hostClient) KVPut(ctx context.Context, in *KVPutRequest, opts ...grpc.CallOption) (*KVPutResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(KVPutResponse)
+	err := c.cc.Invoke(ctx, Host_KVPut_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *hostClient) Now(ctx context.Context, in *Empty, opts ...grpc.CallOption) (*Time, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(Time)
@@ -223,6 +247,8 @@ type HostServer interface {
 	ReadFile(context.Context, *ReadFileRequest) (*ReadFileResponse, error)
 	// HTTP takes an http request frame and returns an http response frame, or a failure frame.
 	HTTP(context.Context, *Frame) (*Frame, error)
+	KVGet(context.Context, *KVGetRequest) (*KVGetResponse, error)
+	KVPut(context.Context, *KVPutRequest) (*KVPutResponse, error)
 	Now(context.Context, *Empty) (*Time, error)
 	mustEmbedUnimplementedHostServer()
 }
@@ -245,6 +271,12 @@ func (UnimplementedHostServer) ReadFile(context.Context, *ReadFileRequest) (*Rea
 }
 func (UnimplementedHostServer) HTTP(context.Context, *Frame) (*Frame, error) {
 	return nil, status.Error(codes.Unimplemented, "method HTTP not implemented")
+}
+func (UnimplementedHostServer) KVGet(context.Context, *KVGetRequest) (*KVGetResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method KVGet not implemented")
+}
+func (UnimplementedHostServer) KVPut(context.Context, *KVPutRequest) (*KVPutResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method KVPut not implemented")
 }
 func (UnimplementedHostServer) Now(context.Context, *Empty) (*Time, error) {
 	return nil, status.Error(codes.Unimplemented, "method Now not implemented")
@@ -342,6 +374,42 @@ func _Host_HTTP_Handler(srv interface{}, ctx context.Context, dec func(interface
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Host_KVGet_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(KVGetRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(HostServer).KVGet(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Host_KVGet_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(HostServer).KVGet(ctx, req.(*KVGetRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Host_KVPut_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(KVPutRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(HostServer).KVPut(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Host_KVPut_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(HostServer).KVPut(ctx, req.(*KVPutRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Host_Now_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(Empty)
 	if err := dec(in); err != nil {
@@ -382,6 +450,14 @@ var Host_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "HTTP",
 			Handler:    _Host_HTTP_Handler,
+		},
+		{
+			MethodName: "KVGet",
+			Handler:    _Host_KVGet_Handler,
+		},
+		{
+			MethodName: "KVPut",
+			Handler:    _Host_KVPut_Handler,
 		},
 		{
 			MethodName: "Now",

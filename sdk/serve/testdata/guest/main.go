@@ -55,6 +55,17 @@ func (g *guest) Categorize(_ context.Context, items []feedback.Item, out []sdk.R
 			out[i].Err = sdk.Fatal("the text says so")
 		case "time":
 			out[i].AddTheme(feedback.ThemePath("time/"+strconv.FormatInt(int64(g.host.Now()), 10)), 1)
+		case "keep":
+			if err := g.host.KVPut("text", bytes.Repeat([]byte("keep "), 1000)); err != nil {
+				return err
+			}
+		case "kept":
+			kept, err := g.host.KVGet("text")
+			none, err2 := g.host.KVGet("none")
+			if err := errors.Join(err, err2); err != nil {
+				return err
+			}
+			out[i].AddTheme(feedback.ThemePath("kept/"+strconv.Itoa(len(kept))+"/"+strconv.FormatBool(none == nil)), 1)
 		default:
 			if at := strings.Index(text, "open"); at >= 0 {
 				out[i].AddTheme("packaging/opening", 0.5, feedback.Span{Start: uint32(at), End: uint32(at + 4)}).Sentiment = new(-1.0)

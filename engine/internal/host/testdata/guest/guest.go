@@ -114,6 +114,15 @@ func (g *guest) obey(ctx context.Context, word, rest string, out *sdk.Result) er
 		out.Drop = rest
 	case "log":
 		g.host.Log(sdk.Warn, rest)
+	case "put":
+		key, value, _ := strings.Cut(rest, " ")
+		return g.host.KVPut(key, []byte(value))
+	case "get":
+		value, err := g.host.KVGet(rest)
+		if value != nil {
+			out.AddTheme(feedback.ThemePath(value), 1)
+		}
+		return err
 	case "now":
 		out.AddTheme(feedback.ThemePath(fmt.Sprintf("%d/%d", g.host.Now(), time.Now().UnixMilli())), 1)
 	case "random":

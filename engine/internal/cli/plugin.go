@@ -16,9 +16,11 @@ import (
 )
 
 func (a *app) pluginCommand() *cobra.Command {
-	return group("plugin", "Build and look at plugins", "plugin builds plugins, and says what a plugin is without running it.",
-		"  closedloop plugin build plugins/csv -o csv.wasm\n  closedloop plugin inspect csv.wasm",
-		a.pluginBuild(), a.pluginInspect())
+	return group("plugin", "Make, build, check and add plugins",
+		"plugin makes and builds plugins, checks them, says what a plugin is without running it, and pins it in a program.",
+		"  closedloop plugin new --lang go --kind categorizer shouting\n  closedloop plugin build plugins/csv -o csv.wasm\n"+
+			"  closedloop plugin test csv.wasm\n  closedloop plugin inspect csv.wasm\n  closedloop plugin add csv.wasm -C examples/retail",
+		a.pluginBuild(), a.pluginTest(), a.pluginInspect(), a.pluginAdd())
 }
 
 // pluginOptions are those of package program, telling what is being built.
@@ -41,9 +43,11 @@ func (a *app) pluginBuild() *cobra.Command {
 	var out string
 	cmd := &cobra.Command{
 		Use:   "build DIR",
-		Short: "Build a Go plugin to a WASM module",
-		Long: `build compiles the Go plugin in a folder to a WASM module with the local Go toolchain, and stamps its manifest,
-plugin.yaml, into the module. The main package is the one in the folder's cmd, or else in the folder itself.`,
+		Short: "Build a plugin to a WASM module",
+		Long: `build compiles the plugin in a folder to a WASM module with the local toolchain of its language, and stamps its
+manifest, plugin.yaml, into the module. What the folder holds tells the language: Go files, Cargo.toml for Rust, C files,
+or asconfig.json for AssemblyScript. Of a Go plugin it builds the main package in the folder's cmd, or else in the folder
+itself.`,
 		Example: "  closedloop plugin build plugins/csv\n  closedloop plugin build plugins/csv -o build/csv.wasm",
 		Args:    exact(1, "the folder of a plugin"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -117,14 +121,16 @@ func (a *app) inspected(in *program.Inspection) {
 	f.add("plugin", m.Name+" "+m.Version)
 	f.add("", m.Description)
 	f.add("can", words(m.Abilities))
-	asks := words(m.Capabilities)
-	if asks == "" {
-		asks = "nothing"
+	f.add("asks for", asks(m))
+	runs := "in the sandbox"
+	if in.Kind == program.KindProcess {
+		runs = "as a process with the rights of the engine, outside of the sandbox"
 	}
-	f.add("asks for", asks)
-	f.add("contract", m.Contract)
+	f.add("runs", runs)
+	f.add("contract", m.Contract+" (this engine speaks "+sdk.ContractVersion()+")")
 	f.add("file", fmt.Sprintf("%s (%s, %s)", in.Path, in.Kind, size(in.Size)))
 	f.add("sha256", in.SHA256)
+	f.add("imports", imported(in.Imports))
 	f.write(a.std.Out, a.std.Width)
 	if len(m.Settings) == 0 {
 		fmt.Fprintln(a.std.Out, "\nno settings")
@@ -134,6 +140,24 @@ func (a *app) inspected(in *program.Inspection) {
 	t := indented(text("name"), text("type"), text("default"), elastic("meaning"))
 	addSettings(t, "", m.Settings)
 	t.write(a.std.Out, a.std.Width)
+}
+
+// imported lists what a module wants of the engine, and counts what it wants of others.
+func imported(names []string) string {
+	var ours []string
+	others := map[string]int{}
+	for _, name := range names {
+		if module, _, _ := strings.Cut(name, "."); module == "closedloop" {
+			ours = append(ours, name)
+		} else {
+			others[module]++
+		}
+	}
+	slices.Sort(ours)
+	for _, module := range slices.Sorted(maps.Keys(others)) {
+		ours = append(ours, fmt.Sprintf("%s of %s", count(others[module], "function"), module))
+	}
+	return strings.Join(ours, ", ")
 }
 
 func words[T ~string](list []T) string {

@@ -49,6 +49,7 @@ func TestMain(m *testing.M) {
 //	exit N                the exit code of the last command line
 //	stdout RE, stderr RE  what it wrote matches; with ! before it, does not
 //	cmp stdout FILE       it wrote what the file holds; -update rewrites the file
+//	same FILE NAME        the file holds what the archive's file NAME does; -update rewrites the latter
 //	set NAME RE           gives $NAME the first group of what its standard output matches
 //	start ARGS ...        runs a command line in the background until it listens
 //	stop                  interrupts it; exit, stdout and stderr are about it then
@@ -60,6 +61,7 @@ func TestMain(m *testing.M) {
 //	copy FILE FILE, remove FILE, append FILE TEXT, folder NAME
 //	clock DURATION        sets the clock so much after noon, where it stands
 //	env NAME VALUE        gives $NAME a value
+//	answer TEXT           is what the next command line reads; only once
 //	terminal COLUMNS      shows progress and cuts what is too wide; 0 is no terminal
 //
 // Scripts with the command engine are run twice, without and with it. A line that begins with [free] or [running] is
@@ -97,6 +99,7 @@ type script struct {
 	beside  bool // the command engine starts one
 	width   int
 	later   time.Duration // than noon
+	input   string        // of the next command line
 
 	out, err string
 	code     int
@@ -246,6 +249,8 @@ func (s *script) do(name string, args []string, not bool) error {
 		return match(s.err, args[0], not)
 	case "cmp":
 		return s.compare(args[1])
+	case "same":
+		return s.same(args[0], args[1])
 	case "set":
 		m := regexp.MustCompile("(?m)" + args[1]).FindStringSubmatch(s.out)
 		if m == nil {
@@ -260,6 +265,8 @@ func (s *script) do(name string, args []string, not bool) error {
 		if s.beside {
 			return s.start(append([]string{"run"}, args...))
 		}
+	case "answer":
+		s.input = strings.Join(args, " ") + "\n"
 	case "terminal":
 		return set(&s.width, strconv.Atoi, args[0])
 	case "clock":
@@ -337,7 +344,7 @@ var noon = time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
 func (s *script) io(out, err io.Writer, signals chan os.Signal) IO {
 	now := noon.Add(s.later)
 	return IO{
-		In: strings.NewReader(""), Out: out, Err: err, TTY: s.width > 0, Width: s.width, Signals: signals,
+		In: strings.NewReader(s.input), Out: out, Err: err, TTY: s.width > 0, Width: s.width, Signals: signals,
 		Now: func() time.Time { return now },
 	}
 }
@@ -345,6 +352,7 @@ func (s *script) io(out, err io.Writer, signals chan os.Signal) IO {
 func (s *script) closedloop(args []string, fails bool) error {
 	var out, err bytes.Buffer
 	s.code = Main(args, s.io(&out, &err, make(chan os.Signal)))
+	s.input = ""
 	s.out, s.err = s.normal(out.String()), s.normal(err.String())
 	if fails == (s.code == exitOK) {
 		return errors.New("unexpected exit code")
@@ -400,20 +408,40 @@ func match(text, pattern string, not bool) error {
 	return nil
 }
 
+// same compares a file with one of the archive, or with what a command of the script made.
+func (s *script) same(name, with string) error {
+	got, err := os.ReadFile(s.path(name))
+	if err != nil {
+		return err
+	}
+	for _, f := range s.archive.Files {
+		if f.Name == with {
+			return s.expected(with, s.normal(string(got)))
+		}
+	}
+	want, err := os.ReadFile(s.path(with))
+	if err == nil && !bytes.Equal(got, want) {
+		err = fmt.Errorf("found\n%s\nexpected\n%s", got, want)
+	}
+	return err
+}
+
 // compare compares what was written with a file of the archive, or makes it the same.
-func (s *script) compare(name string) error {
+func (s *script) compare(name string) error { return s.expected(name, s.out) }
+
+func (s *script) expected(name, got string) error {
 	for i := range s.archive.Files {
 		f := &s.archive.Files[i]
 		if f.Name != name {
 			continue
 		}
-		if string(f.Data) == s.out {
+		if string(f.Data) == got {
 			return nil
 		}
 		if !*update {
-			return fmt.Errorf("expected\n%s", f.Data)
+			return fmt.Errorf("found\n%s\nexpected\n%s", got, f.Data)
 		}
-		f.Data = []byte(s.out)
+		f.Data = []byte(got)
 		return os.WriteFile(s.file, txtar.Format(s.archive), 0o644)
 	}
 	return fmt.Errorf("the archive has no file %s", name)

@@ -33,6 +33,7 @@ const (
 	xsys     = "golang.org/x/sys/..."
 	xsync    = "golang.org/x/sync/..."
 	xterm    = "golang.org/x/term"
+	fsnotify = "github.com/fsnotify/fsnotify"
 	gonum    = "gonum.org/v1/gonum/..."
 )
 
@@ -67,15 +68,18 @@ var directions = []row{
 		"engine/internal/store", "rules/...", "sdk", "sdk/feedback", "sdk/suggest", xsync}},
 	{"engine/internal/program/...", []string{"engine/internal/host/...", "engine/internal/program/...", "rules/...",
 		"sdk", "sdk/feedback", "sdk/suggest", xsys}},
+	{"engine/internal/conformance", []string{"engine/internal/host/...", "engine/internal/program", "sdk", "sdk/feedback",
+		"sdk/sdktest", "sdk/wire"}},
+	{"engine/internal/scaffold/...", []string{"engine/internal/scaffold/...", "sdk", "sdk/suggest", "sdk/rust", "sdk/c", "sdk/assemblyscript"}},
 	{"engine/internal/admin", nil},
 	{"engine/internal/house", nil},
-	{"engine/internal/cli", []string{"engine/...", "rules/...", "sdk/...", cobra, pflag, zerolog, xterm, xtext}},
+	{"engine/internal/cli", []string{"engine/...", "rules/...", "sdk/...", "plugins/...", cobra, pflag, zerolog, xterm, xtext}},
 	{"engine/cmd/closedloop", []string{"engine/internal/cli"}},
 	{"engine/httpapi", []string{"engine", "sdk/feedback"}},
 	{"engine/console", []string{"engine", "sdk/feedback"}},
 	{"engine", []string{"engine/internal/admin", "engine/internal/cases", "engine/internal/host/...", "engine/internal/outbox",
 		"engine/internal/pipeline", "engine/internal/program/...", "engine/internal/records", "engine/internal/store",
-		"rules/...", "sdk/...", zerolog, xsync}},
+		"rules/...", "sdk/...", zerolog, xsync, fsnotify}},
 
 	{"examples/...", []string{"engine", "rules/...", "sdk/...", "plugins/...", zerolog}},
 }

@@ -62,6 +62,11 @@ func Inspect(ctx context.Context, path string, trust Trust, o Options) (*Inspect
 	if err != nil {
 		return nil, err
 	}
+	return inspection(p, art, path)
+}
+
+// inspection says what is known of a plugin and its code. The path is how the plugin was named.
+func inspection(p *Plugin, art *Artifact, path string) (*Inspection, error) {
 	in := &Inspection{Path: art.Path, Kind: p.Kind, SHA256: art.SHA256, Manifest: p.Manifest, Size: int64(len(art.Wasm))}
 	if art.Wasm == nil {
 		info, err := os.Stat(art.Path)

@@ -72,6 +72,9 @@ func (e *Engine) serveAdmin() (*admin.Server, error) {
 		"stats":   method(func(ctx context.Context, _ none) (*Stats, error) { return e.Stats(ctx) }),
 		"metrics": method(func(context.Context, none) (Metrics, error) { return e.Metrics(), nil }),
 		"replay":  method(e.Replay),
+		"plugins": method(func(ctx context.Context, _ none) ([]PluginState, error) { return e.Plugins(ctx) }),
+		"resume":  method(e.ResumePlugin),
+		"reload":  method(func(ctx context.Context, _ none) (Reloaded, error) { return e.Reload(ctx) }),
 	}, errorCode)
 }
 
@@ -182,4 +185,19 @@ func (c *Client) Metrics(ctx context.Context) (Metrics, error) {
 // Replay asks as Engine.Replay does.
 func (c *Client) Replay(ctx context.Context, id string) (Row, error) {
 	return call[Row](ctx, c, "replay", id)
+}
+
+// Plugins asks as Engine.Plugins does.
+func (c *Client) Plugins(ctx context.Context) ([]PluginState, error) {
+	return call[[]PluginState](ctx, c, "plugins", struct{}{})
+}
+
+// ResumePlugin asks as Engine.ResumePlugin does.
+func (c *Client) ResumePlugin(ctx context.Context, id string) (PluginState, error) {
+	return call[PluginState](ctx, c, "resume", id)
+}
+
+// Reload asks as Engine.Reload does. Problems of the program come as text.
+func (c *Client) Reload(ctx context.Context) (Reloaded, error) {
+	return call[Reloaded](ctx, c, "reload", struct{}{})
 }

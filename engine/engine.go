@@ -76,6 +76,8 @@ type Options struct {
 	Intake int
 	// Now is the clock. Defaults to the system's.
 	Now func() time.Time
+	// Watch has Run notice when files of the program or of its plugins change, and Reload then.
+	Watch bool
 	// Building is told the id of each plugin that has to be built from source.
 	Building func(plugin string)
 }
@@ -92,10 +94,11 @@ type Engine struct {
 	meter   *meter
 	started time.Time
 
-	life    context.Context // ends when Close begins
-	end     context.CancelFunc
-	replays sync.Mutex    // one replay at a time
-	running chan struct{} // holds one while Run or RunOnce runs
+	life      context.Context // ends when Close begins
+	end       context.CancelFunc
+	replays   sync.Mutex    // one replay at a time
+	reloading sync.Mutex    // one reload at a time
+	running   chan struct{} // holds one while Run or RunOnce runs
 }
 
 // Open loads the program in dir, its plugins and its state. When the program is at fault the error is

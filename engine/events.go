@@ -25,6 +25,10 @@ type Events struct {
 	DeadLetter func(feedback.DeadLetter)
 	// SourceFailed tells of a source that could not be polled or committed. It is tried again.
 	SourceFailed func(source string, err error)
+	// PluginChanged tells of a plugin that was paused, works again, or was replaced by another version.
+	PluginChanged func(PluginState)
+	// Reloaded tells what a change of the program's files led to; see Engine.Reload.
+	Reloaded func(Reloaded, error)
 }
 
 func (e *Engine) pipelineHooks() pipeline.Hooks {

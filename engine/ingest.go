@@ -77,11 +77,11 @@ func (e *Engine) Ingest(ctx context.Context, source string, items ...feedback.It
 // Receive hands a request that another system sent to the source that understands it, and ingests what it holds. The
 // caller has ended HTTP and checked the request's signature. What the source cannot read is reported as rejected.
 func (e *Engine) Receive(ctx context.Context, source string, req sdk.ReceiveRequest) (Report, error) {
-	plugin := e.plugins.byID[source]
-	if plugin == nil || !plugin.Manifest().Can(sdk.AbilityReceive) {
+	guard := e.plugins.byID[source]
+	if guard == nil || !guard.Manifest().Can(sdk.AbilityReceive) {
 		return Report{}, fmt.Errorf("source %q: %w, or it receives nothing", source, ErrNotFound)
 	}
-	res, err := plugin.Receive(ctx, req)
+	res, err := guard.Receive(ctx, req)
 	if err != nil {
 		return Report{}, err
 	}

@@ -54,6 +54,7 @@ type PluginMetrics struct {
 	Recycled  uint64        `json:"recycled"`  // of these, closed because their memory had grown
 	Busy      time.Duration `json:"busy_ns"`
 	Slowest   time.Duration `json:"slowest_ns"`
+	Paused    bool          `json:"paused,omitempty"` // in quarantine
 }
 
 // StoreMetrics is what the store has done.
@@ -145,9 +146,9 @@ func (e *Engine) Metrics() Metrics {
 	m.Uptime = e.opts.Now().Sub(e.started)
 	m.Plugins = map[string]PluginMetrics{}
 	for id, p := range e.plugins.byID {
-		s := p.Stats()
+		s, state := p.Stats(), p.State()
 		m.Plugins[id] = PluginMetrics{
-			Name: p.Manifest().Name, Version: p.Version(), Calls: s.Calls, Errors: s.Errors, Items: s.Items,
+			Name: state.Name, Version: state.Version, Paused: state.Paused, Calls: s.Calls, Errors: s.Errors, Items: s.Items,
 			Made: s.Made, Discarded: s.Discarded, Recycled: s.Recycled, Busy: s.Busy, Slowest: s.Slowest,
 		}
 	}

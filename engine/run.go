@@ -53,6 +53,9 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 	g.Go(func() error { e.outbox.Run(ctx); return nil })
 	g.Go(func() error { return e.tick(ctx) })
+	if e.opts.Watch {
+		g.Go(func() error { return e.watch(ctx) })
+	}
 	return g.Wait()
 }
 

@@ -23,10 +23,9 @@ func CategorizeEach(ctx context.Context, p Plugin, items []feedback.Item, each f
 
 // search looks for the poisonous items of a batch.
 type search struct {
-	plugin  Plugin
-	items   []feedback.Item
-	each    func(i int, r *sdk.Result, err error)
-	healthy bool // the plugin has answered the canary
+	plugin Plugin
+	items  []feedback.Item
+	each   func(i int, r *sdk.Result, err error)
 }
 
 // run categorizes items[lo:hi].
@@ -69,17 +68,14 @@ func (s *search) singly(ctx context.Context, lo, hi int) error {
 	return nil
 }
 
-// canary finds out whether the plugin can categorize anything at all.
+// canary finds out whether the plugin can categorize anything at all. It is asked for each poisonous item, so that no
+// number of them looks like a plugin that keeps failing.
 func (s *search) canary(ctx context.Context) error {
-	if s.healthy {
-		return nil
-	}
 	b, err := s.plugin.Categorize(ctx, make([]feedback.Item, 1))
 	if err != nil {
 		return err
 	}
 	b.Release()
-	s.healthy = true
 	return nil
 }
 

@@ -22,6 +22,8 @@ const (
 	CodeCanceled Code = "canceled" // the caller's context ended
 	// CodeUnavailable means that there is no running plugin: it was closed, or does not come up.
 	CodeUnavailable Code = "unavailable"
+	// CodeQuarantined means that the plugin kept failing and is paused, until it is tried again.
+	CodeQuarantined Code = "quarantined"
 )
 
 // The failures of loading.
@@ -63,6 +65,26 @@ func (e *Error) Failure() *sdk.Failure {
 		return f
 	}
 	return nil
+}
+
+// Broken reports whether the error says that the plugin itself does not work: it crashed, hung, answered nonsense or is
+// not there. A plugin that refuses, asks for a retry, or was not asked because of the caller, works.
+func Broken(err error) bool {
+	e := (*Error)(nil)
+	if !errors.As(err, &e) {
+		return false
+	}
+	switch e.Code {
+	case CodeTrap, CodeExit, CodeDeadline, CodeMemory, CodeFrame, CodeUnavailable:
+		return true
+	}
+	return false
+}
+
+// Paused reports whether the error is that of a plugin in quarantine.
+func Paused(err error) bool {
+	e := (*Error)(nil)
+	return errors.As(err, &e) && e.Code == CodeQuarantined
 }
 
 // ofInput reports whether the input of the call may be to blame, so that other input may do better.

@@ -18,6 +18,18 @@ type Stats struct {
 	Slowest   time.Duration
 }
 
+func (s *Stats) add(o Stats) {
+	s.Calls += o.Calls
+	s.Errors += o.Errors
+	s.Items += o.Items
+	s.Made += o.Made
+	s.Discarded += o.Discarded
+	s.Recycled += o.Recycled
+	s.Memory = max(s.Memory, o.Memory)
+	s.Busy += o.Busy
+	s.Slowest = max(s.Slowest, o.Slowest)
+}
+
 // Counter counts for Stats. The zero value is ready; it may be used by many goroutines at once.
 type Counter struct {
 	calls, errors, items, made, discarded, recycled atomic.Uint64

@@ -147,6 +147,26 @@ func (o *Outbox) serve(ctx context.Context, l *lane) {
 	}
 }
 
+// Hurry makes a destination's first message due at once, and has the destination look for it.
+func (o *Outbox) Hurry(ctx context.Context, destination string) error {
+	l := o.lanes[destination]
+	if l == nil {
+		return nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	d, err := o.head(destination)
+	if err != nil || d == nil || d.NextAt == 0 {
+		return err
+	}
+	d.NextAt = 0
+	err = o.store.Update(ctx, func(tx *store.Tx) error {
+		return store.Put(tx, records.DeliveryKey(d.Destination, d.Sequence), d)
+	})
+	o.Wake(destination)
+	return err
+}
+
 // Drain tries what is due at each destination once, in order, until one fails. It returns how many were sent.
 func (o *Outbox) Drain(ctx context.Context) (sent int, err error) {
 	for _, l := range o.lanes {
@@ -196,6 +216,9 @@ func (o *Outbox) attempt(ctx context.Context, l *lane, d *feedback.Delivery) (se
 	if ctx.Err() != nil && failure != nil {
 		return false, ctx.Err()
 	}
+	if host.Paused(failure) {
+		return false, o.hold(ctx, d, failure)
+	}
 	d.Attempts++
 	key := records.DeliveryKey(d.Destination, d.Sequence)
 	if failure == nil {
@@ -213,14 +236,25 @@ func (o *Outbox) attempt(ctx context.Context, l *lane, d *feedback.Delivery) (se
 		return false, o.kill(ctx, d, code, reason, now)
 	}
 	d.NextAt = now.Add(l.Policy.Backoff(d.Attempts, min(f.After, longestAfter), rand.Float64()))
-	err = o.store.Update(ctx, func(tx *store.Tx) error {
+	return false, o.later(ctx, d, failure)
+}
+
+// hold leaves a message as it is while the destination's plugin is paused: it was not tried.
+func (o *Outbox) hold(ctx context.Context, d *feedback.Delivery, paused error) error {
+	d.LastError = clip(paused.Error())
+	d.NextAt = o.now().Add(sdk.FailureOf(paused).After)
+	return o.later(ctx, d, paused)
+}
+
+func (o *Outbox) later(ctx context.Context, d *feedback.Delivery, failure error) error {
+	err := o.store.Update(ctx, func(tx *store.Tx) error {
 		tx.SetTimer(d.NextAt, TimerRetry, d.Destination, nil)
-		return store.Put(tx, key, d)
+		return store.Put(tx, records.DeliveryKey(d.Destination, d.Sequence), d)
 	})
 	if err == nil && o.hooks.Failed != nil {
 		o.hooks.Failed(*d, failure)
 	}
-	return false, err
+	return err
 }
 
 // giveUp returns why a message is not tried again, or "".

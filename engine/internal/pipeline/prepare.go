@@ -111,9 +111,11 @@ func (p *Pipeline) ask(ctx context.Context, c *Categorizer, items []accepted, ba
 			in, at = append(in, items[i].item), append(at, i)
 		}
 	}
-	by := feedback.Author{Layer: feedback.LayerModel, Name: c.ID, Version: c.Plugin.Version()}
+	plugin, release := host.Pin(c.Plugin)
+	defer release()
+	by := feedback.Author{Layer: feedback.LayerModel, Name: c.ID, Version: plugin.Version()}
 	told := make([]bool, len(in))
-	err := host.CategorizeEach(ctx, c.Plugin, in, func(n int, r *sdk.Result, err error) {
+	err := host.CategorizeEach(ctx, plugin, in, func(n int, r *sdk.Result, err error) {
 		told[n] = true
 		items[at[n]].take(c, by, r, err)
 	})

@@ -1,0 +1,130 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/closedloop/closedloop/engine/internal/host"
+	"github.com/closedloop/closedloop/engine/internal/program"
+	"github.com/closedloop/closedloop/sdk"
+	"github.com/closedloop/closedloop/sdk/feedback"
+)
+
+// Reloaded says what Reload did.
+type Reloaded struct {
+	Swapped []PluginState `json:"swapped"` // plugins that were replaced
+	// Restart names what else changed in the program. It takes effect when the engine is opened again.
+	Restart []string `json:"restart,omitempty"`
+}
+
+// Reload reads the program again. Plugins whose code, settings, grants or limits changed are loaded and tried beside
+// those that serve, and take their places between two calls: nothing is dropped or done twice. What cannot be loaded
+// changes nothing: the plugin that serves goes on, and the error says why. The error is source.Problems when the program
+// is at fault; then nothing is replaced at all.
+func (e *Engine) Reload(ctx context.Context) (Reloaded, error) {
+	e.reloading.Lock()
+	defer e.reloading.Unlock()
+	prog, err := program.Load(ctx, e.program.Dir, program.Options{CacheDir: e.opts.CacheDir, Native: e.opts.Native, Building: e.opts.Building})
+	if err != nil {
+		return Reloaded{}, err
+	}
+	done := Reloaded{Restart: differences(e.program, prog)}
+	var errs []error
+	for p := range prog.Plugins {
+		guard := e.plugins.byID[p.ID]
+		if guard == nil {
+			continue // it is named in Restart
+		}
+		swapped, err := e.replace(ctx, guard, prog, p)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", p.Pos, err))
+		}
+		if swapped {
+			done.Swapped = append(done.Swapped, PluginState(guard.State()))
+		}
+	}
+	return done, errors.Join(errs...)
+}
+
+// replace loads a plugin anew if it changed.
+func (e *Engine) replace(ctx context.Context, guard *host.Guard, prog *program.Program, p *program.Plugin) (swapped bool, err error) {
+	code, print, err := fetchCode(ctx, p)
+	if err != nil || print == e.plugins.made[p.ID] {
+		return false, err
+	}
+	next, err := e.load(ctx, e.plugins, prog, p, code)
+	if err != nil {
+		return false, err
+	}
+	if err := tryOut(ctx, next); err != nil {
+		return false, errors.Join(err, next.Close(ctx))
+	}
+	e.plugins.made[p.ID] = print
+	patience, cancel := context.WithTimeout(ctx, swapPatience)
+	defer cancel()
+	if err := guard.Swap(patience, next); err != nil {
+		e.opts.Logger.Warn().Str("plugin", p.ID).Err(err).Msg("the version before did not close in order")
+	}
+	return true, e.outbox.Hurry(ctx, p.ID)
+}
+
+// swapPatience is how long the calls of a version that was replaced may go on.
+const swapPatience = 30 * time.Second
+
+// tryOut asks a categorizer about an item without content, which also warms it up. The other abilities cannot be tried
+// without an effect.
+func tryOut(ctx context.Context, p host.Plugin) error {
+	if !p.Manifest().Can(sdk.AbilityCategorize) {
+		return nil
+	}
+	b, err := p.Categorize(ctx, make([]feedback.Item, 1))
+	if err == nil {
+		b.Release()
+	}
+	if !host.Broken(err) {
+		return nil
+	}
+	return err
+}
+
+// differences names what changed between two versions of a program that Reload does not replace.
+func differences(old, next *program.Program) (changed []string) {
+	compare := func(name string, a, b any) {
+		x, _ := json.Marshal(a)
+		y, _ := json.Marshal(b)
+		if string(x) != string(y) {
+			changed = append(changed, name)
+		}
+	}
+	compare("name", old.Name, next.Name)
+	compare("timezone", old.Timezone.String(), next.Timezone.String())
+	compare("state", old.StateDir, next.StateDir)
+	compare("attributes", []any{old.ItemAttributes, old.CustomerAttributes}, []any{next.ItemAttributes, next.CustomerAttributes})
+	compare("queues", old.Queues, next.Queues)
+	compare("rules", old.Rules.Hash(), next.Rules.Hash())
+	entries := func(p *program.Program) map[string]string {
+		m := map[string]string{}
+		for e := range p.Plugins {
+			b, _ := json.Marshal([]any{e.Role, e.Every, e.Defaults, e.OnFailure, e.Retry})
+			m[e.ID] = string(b)
+		}
+		return m
+	}
+	before, after := entries(old), entries(next)
+	for p := range next.Plugins {
+		if was, ok := before[p.ID]; !ok {
+			changed = append(changed, "plugin "+p.ID+" is new")
+		} else if was != after[p.ID] {
+			changed = append(changed, "schedule or defaults of plugin "+p.ID)
+		}
+	}
+	for p := range old.Plugins {
+		if _, ok := after[p.ID]; !ok {
+			changed = append(changed, "plugin "+p.ID+" is gone")
+		}
+	}
+	return changed
+}

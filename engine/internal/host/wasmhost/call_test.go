@@ -183,6 +183,18 @@ func TestNothingIsRandom(t *testing.T) {
 	}
 }
 
+func TestRandomIsGranted(t *testing.T) {
+	t.Parallel()
+	seen := map[feedback.ThemePath]bool{}
+	for range 2 {
+		p := loadGuest(t, host.Spec{Grants: host.Grants{Random: true}})
+		seen[themes(t, p, "!random")[0]] = true
+	}
+	if len(seen) != 2 {
+		t.Errorf("two instances found the same random number: %v", seen)
+	}
+}
+
 func TestClockIsGranted(t *testing.T) {
 	t.Parallel()
 	now := func() feedback.Time { return 42 }

@@ -9,7 +9,6 @@ import (
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/experimental"
-	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 
 	"github.com/closedloop/closedloop/engine/internal/host/meter"
 )
@@ -83,7 +82,7 @@ func (c *code) compile(ctx context.Context, module []byte, cache wazero.Compilat
 		config = config.WithCompilationCache(cache)
 	}
 	c.runtime = wazero.NewRuntimeWithConfig(ctx, config)
-	if _, err := wasi_snapshot_preview1.Instantiate(ctx, c.runtime); err != nil {
+	if err := instantiateWASI(ctx, c.runtime); err != nil {
 		return err
 	}
 	if err := c.link(ctx); err != nil {

@@ -31,19 +31,22 @@ type hostFunction struct {
 
 // imports are the host's functions.
 var imports = map[string]hostFunction{
-	"log":       {on(hostLog), []api.ValueType{api.ValueTypeI32, api.ValueTypeI32, api.ValueTypeI32}, nil, ""},
-	"file_stat": {on(hostFileStat), []api.ValueType{api.ValueTypeI32, api.ValueTypeI32, api.ValueTypeI32}, i32, sdk.CapabilityFile},
-	"file_read": {on(hostFileRead), []api.ValueType{api.ValueTypeI32, api.ValueTypeI64, api.ValueTypeI32, api.ValueTypeI32}, i32, sdk.CapabilityFile},
-	"http":      {on(hostHTTP), []api.ValueType{api.ValueTypeI32, api.ValueTypeI32, api.ValueTypeI32, api.ValueTypeI32}, i64, sdk.CapabilityHTTP},
-	"kv_get":    {on(hostKVGet), []api.ValueType{api.ValueTypeI32, api.ValueTypeI32, api.ValueTypeI32, api.ValueTypeI32}, i32, sdk.CapabilityKV},
-	"kv_put":    {on(hostKVPut), []api.ValueType{api.ValueTypeI32, api.ValueTypeI32, api.ValueTypeI32, api.ValueTypeI32}, i32, sdk.CapabilityKV},
-	"now":       {on(hostNow), nil, i64, ""},
+	"log":       {on(hostLog, workLog), []api.ValueType{api.ValueTypeI32, api.ValueTypeI32, api.ValueTypeI32}, nil, ""},
+	"file_stat": {on(hostFileStat, workList), []api.ValueType{api.ValueTypeI32, api.ValueTypeI32, api.ValueTypeI32}, i32, sdk.CapabilityFile},
+	"file_read": {on(hostFileRead, workFile), []api.ValueType{api.ValueTypeI32, api.ValueTypeI64, api.ValueTypeI32, api.ValueTypeI32}, i32, sdk.CapabilityFile},
+	"http":      {on(hostHTTP, workHTTP), []api.ValueType{api.ValueTypeI32, api.ValueTypeI32, api.ValueTypeI32, api.ValueTypeI32}, i64, sdk.CapabilityHTTP},
+	"kv_get":    {on(hostKVGet, workKV), []api.ValueType{api.ValueTypeI32, api.ValueTypeI32, api.ValueTypeI32, api.ValueTypeI32}, i32, sdk.CapabilityKV},
+	"kv_put":    {on(hostKVPut, workKV), []api.ValueType{api.ValueTypeI32, api.ValueTypeI32, api.ValueTypeI32, api.ValueTypeI32}, i32, sdk.CapabilityKV},
+	"now":       {on(hostNow, workWASI), nil, i64, ""},
 }
 
-// on hands a host function the instance that calls it, its memory, and the stack of parameters and results.
-func on(f func(in *instance, memory api.Memory, stack []uint64)) api.GoModuleFunc {
+// on hands a host function the instance that calls it, its memory, and the stack of parameters and results. A call takes
+// the cost from the guest's fuel.
+func on(f func(in *instance, memory api.Memory, stack []uint64), cost int64) api.GoModuleFunc {
 	return func(ctx context.Context, m api.Module, stack []uint64) {
-		f(ctx.Value(instanceKey{}).(*instance), m.Memory(), stack)
+		in := ctx.Value(instanceKey{}).(*instance)
+		in.charge(m, cost)
+		f(in, m.Memory(), stack)
 	}
 }
 
@@ -56,9 +59,13 @@ func view(memory api.Memory, at, n uint64) []byte {
 	return b
 }
 
+// maxLog is how much of a message is copied from the guest; package grants cuts it further.
+const maxLog = 16 << 10
+
 func hostLog(in *instance, memory api.Memory, stack []uint64) {
 	level := min(uint32(stack[0]), uint32(sdk.Error))
-	in.session.Log(sdk.Level(level), string(view(memory, stack[1], stack[2])))
+	message := view(memory, stack[1], stack[2])
+	in.session.Log(sdk.Level(level), string(message[:min(len(message), maxLog)]))
 }
 
 func hostFileStat(in *instance, memory api.Memory, stack []uint64) {
@@ -100,6 +107,7 @@ func hostFileRead(in *instance, memory api.Memory, stack []uint64) {
 		stack[0] = api.EncodeI32(wire.ResultInvalid)
 		return
 	}
+	in.charge(nil, int64(len(to))/bytesFuel)
 	n := 0
 	name, err := in.fileName(id)
 	if err == nil {
@@ -137,7 +145,7 @@ func resultCode(err error) int32 {
 
 func hostKVGet(in *instance, memory api.Memory, stack []uint64) {
 	key, to := view(memory, stack[0], stack[1]), view(memory, stack[2], stack[3])
-	value, err := in.session.KVGet(string(key))
+	value, err := in.session.KVGet(string(key[:min(len(key), sdk.MaxKVKey+1)]))
 	switch {
 	case err != nil:
 		stack[0] = api.EncodeI32(resultCode(err))
@@ -154,7 +162,7 @@ func hostKVGet(in *instance, memory api.Memory, stack []uint64) {
 func hostKVPut(in *instance, memory api.Memory, stack []uint64) {
 	key, value := view(memory, stack[0], stack[1]), view(memory, stack[2], stack[3])
 	stack[0] = 0
-	if err := in.session.KVPut(string(key), value); err != nil {
+	if err := in.session.KVPut(string(key[:min(len(key), sdk.MaxKVKey+1)]), value); err != nil {
 		stack[0] = api.EncodeI32(resultCode(err))
 	}
 }

@@ -2,6 +2,7 @@ package wasmhost
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"math"
@@ -198,6 +199,9 @@ func (in *instance) start() (err error) {
 	p := in.plugin
 	config := wazero.NewModuleConfig().WithName("").WithStartFunctions().WithStdout(&in.output).WithStderr(&in.output)
 	config = in.clock(config)
+	if p.spec.Grants.Random {
+		config = config.WithRandSource(rand.Reader)
+	}
 	in.module, err = p.code.runtime.InstantiateModule(experimental.WithMemoryAllocator(in, in.linear), p.code.module, config)
 	if err != nil {
 		return err

@@ -73,7 +73,7 @@ func (a *app) replay(ctx context.Context, ids []string, kinds []feedback.DeadLet
 		return err
 	}
 	client, eng, err := eitherWay(ctx, dir, a.patience, func() (*engine.Engine, error) {
-		return a.openEngine(ctx, &progress{w: a.std.Err, on: a.std.TTY}, zerolog.Nop(), engine.Small)
+		return a.openEngine(ctx, &progress{w: a.std.Err, on: a.std.TTY}, zerolog.Nop(), engine.Options{Profile: engine.Small})
 	})
 	if err != nil {
 		return err

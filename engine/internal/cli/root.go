@@ -39,7 +39,7 @@ func (a *app) root() *cobra.Command {
 	root.SetFlagErrorFunc(flagError)
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "write the result as JSON to standard output, and nothing else")
 	root.AddCommand(
-		a.runCommand(), a.checkCommand(), a.showCommand(), a.explainCommand(), a.replayCommand(), a.pluginCommand(),
+		a.runCommand(), a.checkCommand(), a.showCommand(), a.explainCommand(), a.replayCommand(), a.reloadCommand(), a.pluginCommand(),
 		a.versionCommand(),
 	)
 	return root

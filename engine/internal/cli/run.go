@@ -19,6 +19,7 @@ type runOptions struct {
 	level   string
 	logJSON bool
 	profile string
+	watch   bool
 }
 
 func (a *app) runCommand() *cobra.Command {
@@ -28,7 +29,8 @@ func (a *app) runCommand() *cobra.Command {
 		Short: "Run a program",
 		Long: `run reads feedback from the program's sources, labels it, decides by the rules, and delivers messages, until it is
 stopped by SIGINT (ctrl-c) or SIGTERM: then it finishes what is under way. A second signal ends it at once; what was
-acknowledged is kept either way.
+acknowledged is kept either way. When a plugin or its settings change on the disk meanwhile, the new version is loaded
+beside the one that serves and takes its place between two calls; when it does not load, the old one goes on.
 
 With --once it goes through everything that there is, says what happened, and ends. Running it again takes nothing in
 twice and acts on nothing twice. A message that cannot be delivered waits and is no failure of the run.
@@ -43,6 +45,7 @@ $CLOSEDLOOP_CACHE, or else in the user's cache directory.`,
 	f.BoolVar(&o.once, "once", false, "go through what there is, say what happened, and end")
 	f.StringVar(&o.level, "log-level", "", "`level` of the log: debug, info, warn, error or off (default info, with --once off)")
 	f.BoolVar(&o.logJSON, "log-json", false, "write the log as JSON lines")
+	f.BoolVar(&o.watch, "watch", true, "take plugins in anew when their files or settings change")
 	f.StringVar(&o.profile, "profile", string(engine.Server), "memory of the store: server, or small for 64 MiB")
 	return cmd
 }
@@ -66,7 +69,7 @@ func (a *app) run(ctx context.Context, o runOptions) error {
 	if err != nil {
 		return err
 	}
-	eng, err := a.openEngine(ctx, p, logger, engine.Profile(profile))
+	eng, err := a.openEngine(ctx, p, logger, engine.Options{Profile: engine.Profile(profile), Watch: o.watch && !o.once})
 	if err != nil {
 		return err
 	}
@@ -77,8 +80,8 @@ func (a *app) run(ctx context.Context, o runOptions) error {
 }
 
 // openEngine opens the program with its plugins, telling what is being built.
-func (a *app) openEngine(ctx context.Context, p *progress, logger zerolog.Logger, profile engine.Profile) (*engine.Engine, error) {
-	opts := engine.Options{CacheDir: a.std.Getenv(cacheVariable), Logger: logger, Profile: profile, Now: a.std.Now}
+func (a *app) openEngine(ctx context.Context, p *progress, logger zerolog.Logger, opts engine.Options) (*engine.Engine, error) {
+	opts.CacheDir, opts.Logger, opts.Now = a.std.Getenv(cacheVariable), logger, a.std.Now
 	if a.state != "" {
 		state, err := filepath.Abs(a.state)
 		if err != nil {

@@ -24,6 +24,9 @@ type function struct {
 	*rewriter
 	*wasmfile.Reader
 
+	index   int // of the function, without the imported ones
+	size    int // of its code, in bytes
+	at      int // offset of the instruction that is being read
 	out     []byte
 	locals  uint32 // parameters and locals of the original
 	frame   int    // bytes of stack
@@ -34,6 +37,8 @@ type function struct {
 
 	dispatch dispatch
 	aim      aim
+	flow     flow
+	layout   layout
 }
 
 // region is a stretch of code that is charged at its beginning.
@@ -42,39 +47,54 @@ type region struct {
 	weight int
 }
 
-// rewrite reads the code of function i and returns its new locals and instructions, which the next call overwrites.
-func (f *function) rewrite(i int, r *wasmfile.Reader) (head, body []byte) {
-	params, size := len(f.types[f.functions[i]].params), r.Len()
-	*f = function{
-		rewriter: f.rewriter, Reader: r, out: f.out[:0], blocks: f.blocks[:0], regions: append(f.regions[:0], region{}),
-		dispatch: dispatch{table: f.dispatch.table[:0]},
-	}
-	groups, declared := f.declarations(i, params)
-	f.frame = frameFixed + frameLocal*int(f.locals) + size
-	for f.More() {
+// rewrite reads the code of function i and appends the new code.
+func (f *function) rewrite(i int, code wasmfile.Reader, out []byte) []byte {
+	head := f.finish(f.read(i, code), nil)
+	return appendCode(out, head, f.out)
+}
+
+// read is the first pass over a function.
+func (f *function) read(i int, code wasmfile.Reader) locals {
+	f.flow = flow{segments: f.flow.segments[:0], edges: f.flow.edges[:0], table: f.flow.table[:0]}
+	f.begin(i, &code)
+	declared := f.declarations()
+	for f.More() && f.rewriter.err == nil {
 		f.instruction()
 		f.limit(len(f.blocks), f.limits.Nesting, "nested blocks in function %d", i)
-		if f.rewriter.err != nil {
-			return nil, nil
-		}
 	}
 	if len(f.regions) != 1 {
 		f.Fail("a block of function %d is not closed", i)
 	}
-	if f.scratch {
-		declared = append(wasmfile.AppendU32(declared, 1), wasmfile.I32)
-		groups++
+	return declared
+}
+
+// begin prepares for reading function i, whose flow is kept.
+func (f *function) begin(i int, r *wasmfile.Reader) {
+	*f = function{
+		rewriter: f.rewriter, Reader: r, index: i, size: r.Len(), out: f.out[:0], blocks: f.blocks[:0],
+		regions: append(f.regions[:0], region{}), flow: f.flow,
 	}
-	head = append(wasmfile.AppendU32(nil, groups), declared...)
+}
+
+// finish ends the code and returns what stands before it: the locals, the charges, and then first.
+func (f *function) finish(declared locals, first []byte) (head []byte) {
+	if f.scratch {
+		declared.groups++
+		declared.code = append(declared.code, 1, wasmfile.I32)
+	}
+	head = append(wasmfile.AppendU32(nil, declared.groups), declared.code...)
 	switch weight := f.regions[0].weight; {
 	case f.calls:
-		head = f.enter(head, weight, f.types[f.functions[i]].results)
+		head = f.enter(head, weight, f.signature().results)
 		f.out = append(f.pile(f.out, f.frame), opEnd)
 	case weight > weightFree:
 		head = f.ask(f.charge(head, weight), false)
 	}
-	return head, f.out
+	return append(head, first...)
 }
+
+// signature returns the type of the function.
+func (f *function) signature() signature { return f.types[f.functions[f.index]] }
 
 // enter appends code that takes a frame and the weight, and opens the block that the function's code is put into: what
 // leaves it comes by the code after it, which gives the frame back.
@@ -96,21 +116,30 @@ func (f *function) pile(out []byte, n int) []byte {
 	return wasmfile.AppendU32(append(out, opI64Add, opGlobalSet), f.stack())
 }
 
+// locals is the groups of locals of a function.
+type locals struct {
+	groups uint32
+	code   []byte
+}
+
 // declarations reads the groups of locals.
-func (f *function) declarations(i, params int) (groups uint32, declared []byte) {
-	groups = uint32(f.Count(2))
+func (f *function) declarations() locals {
+	groups := uint32(f.Count(2))
 	at := f.Offset()
-	n := params
+	n := len(f.signature().params)
 	for k := uint32(0); k < groups && f.Err() == nil; k++ {
 		n += int(f.U32())
-		f.limit(n, f.limits.Locals, "locals in function %d", i)
+		f.limit(n, f.limits.Locals, "locals in function %d", f.index)
 		f.ValueType()
 	}
 	f.locals = uint32(n)
-	f.rewriter.locals += n
-	f.limit(f.rewriter.locals, 100*f.limits.Locals, "locals in all functions")
-	declared = f.Since(at)
-	return groups, declared[:len(declared):len(declared)]
+	f.frame = frameFixed + frameLocal*n + f.size
+	if !f.settled {
+		f.rewriter.locals += n
+		f.limit(f.rewriter.locals, 100*f.limits.Locals, "locals in all functions")
+	}
+	code := f.Since(at)
+	return locals{groups, code[:len(code):len(code)]}
 }
 
 // charge appends code that takes weight from the counter. The weight takes five bytes, so that it can be written again
@@ -128,7 +157,7 @@ func (f *function) ask(out []byte, stack bool) []byte {
 	if stack {
 		out = append(wasmfile.AppendU32(append(out, opGlobalGet), f.stack()), opI64Or)
 	}
-	out = append(out, opI64Const, 0, opI64LtS, opIf, blockEmpty, opCall)
+	out = append(out, opI64Const, 0, opI64GeS, opIf, blockEmpty, opElse, opCall)
 	return append(wasmfile.AppendU32(out, f.tick()), opEnd)
 }
 
@@ -155,8 +184,10 @@ func (f *function) weigh(n int) { f.regions[len(f.regions)-1].weight += n }
 
 // instruction copies one instruction.
 func (f *function) instruction() {
+	f.at = f.Offset()
 	op, before := f.Byte(), f.aim
 	f.aim = aim{}
+	f.leaves(op)
 	f.weigh(1)
 	switch kind := immediates[op]; kind {
 	case unknown:
@@ -164,6 +195,9 @@ func (f *function) instruction() {
 	case block:
 		f.open(op)
 	case end:
+		if len(f.blocks) == 0 {
+			f.exit(before)
+		}
 		f.close()
 	case misc:
 		f.misc()
@@ -174,38 +208,32 @@ func (f *function) instruction() {
 		f.out = append(f.out, op, sub)
 		f.out = f.immediate(f.Reader, f.out, vectorImmediate(sub))
 	case fn, indirect:
-		f.calls = f.calls || op != opRefFunc
-		if op == opReturnCall || op == opReturnCallIndirect {
-			f.out = f.pile(f.out, f.frame)
-		}
-		at := len(f.out) + 1
-		f.out = f.immediate(f.Reader, append(f.out, op), kind)
-		if kind == fn && op != opRefFunc && f.importedAt(at) {
-			f.weigh(weightHostCall - 1)
-		}
+		f.call(op, kind)
 	case local:
-		i := f.U32()
-		if i >= f.locals {
-			f.Fail("found local %d of %d", i, f.locals)
-		}
-		f.out = wasmfile.AppendU32(append(f.out, op), i)
-		f.aim = aim{set: before.constant && op == opLocalSet, number: before.number, local: i}
+		f.local(op, before)
 	case const32:
 		n := f.S32()
 		f.out = wasmfile.AppendS64(append(f.out, op), int64(n))
 		f.aim = aim{constant: true, number: uint32(n)}
 	case label:
-		l := f.U32()
-		if op == opBr && before.set {
-			l = f.straight(l, before)
+		f.branch(op, before)
+	case labels:
+		n := f.Count(1)
+		f.out = wasmfile.AppendU32(append(f.out, op), uint32(n))
+		for range n + 1 {
+			f.label(aim{})
 		}
-		f.out = wasmfile.AppendU32(append(f.out, op), l)
 	case none:
 		if op == opReturn { // to the end of the function's code, where a frame may have to be given back
 			f.out = wasmfile.AppendU32(append(f.out, opBr), uint32(len(f.blocks)))
+			f.exit(before)
 			return
 		}
 		f.out = append(f.out, op)
+		f.aim.ended = op == opUnreachable
+	case global:
+		f.out = f.immediate(f.Reader, append(f.out, op), kind)
+		f.aim = aim{copying: before.called && op == opGlobalGet, number: before.number}
 	default:
 		if op == opMemoryGrow {
 			f.weigh(weightGrow - 1)
@@ -214,10 +242,68 @@ func (f *function) instruction() {
 	}
 }
 
-// importedAt reports whether the index that was written at out[at:] is that of an imported function.
-func (f *function) importedAt(at int) bool {
-	r := wasmfile.NewReader(f.out[at:])
-	return r.U32() < f.imported
+// local copies an instruction that reads or writes a local.
+func (f *function) local(op byte, before aim) {
+	i := f.U32()
+	if i >= f.locals {
+		f.Fail("found local %d of %d", i, f.locals)
+	}
+	f.out = wasmfile.AppendU32(append(f.out, op), i)
+	f.flow.written = f.flow.written || op != opLocalGet && int(i) < len(f.signature().params)
+	if op == opLocalSet {
+		f.aim = aim{set: before.constant, called: before.copying, number: before.number, local: i}
+	}
+}
+
+// call copies a call, or a reference to a function.
+func (f *function) call(op byte, kind immediate) {
+	f.calls = f.calls || op != opRefFunc
+	last := op == opReturnCall || op == opReturnCallIndirect
+	if last {
+		f.out = f.pile(f.out, f.frame)
+	}
+	at := len(f.out) + 1
+	f.out = f.immediate(f.Reader, append(f.out, op), kind)
+	if kind == fn && op != opRefFunc {
+		if i := wasmfile.NewReader(f.out[at:]).U32(); i < f.imported {
+			f.weigh(weightHostCall - 1)
+		} else {
+			f.aim = aim{called: true, number: i - 1} // the index that it had
+		}
+	}
+	if last {
+		f.exit(f.aim)
+	}
+}
+
+// branch copies a jump with one label. One that is taken after a call of a function that never returns zero has no code
+// behind it.
+func (f *function) branch(op byte, before aim) {
+	f.out = append(f.out, op)
+	if op == opBr {
+		f.label(before)
+		return
+	}
+	f.label(aim{})
+	if before.called && !f.returnsZero(before.number) {
+		f.out = append(f.out, opUnreachable)
+		f.leaves(opUnreachable)
+	}
+}
+
+// label copies a label; a is where a jump to it aims.
+func (f *function) label(a aim) {
+	l := f.U32()
+	if int64(l) >= int64(len(f.blocks)) {
+		f.exit(aim{}) // what it returns is not followed
+	}
+	if f.layout.segment != nil {
+		l = f.relabel(l, a)
+	} else {
+		f.jump(l, a)
+		l = f.straight(l, a)
+	}
+	f.out = wasmfile.AppendU32(f.out, l)
 }
 
 // open begins a block, loop or if.
@@ -236,13 +322,18 @@ func (f *function) open(op byte) {
 	default:
 		f.out = wasmfile.AppendS64(f.out, t)
 	}
+	f.opened(op)
+	if op == opLoop && t == blockNone && !f.flow.found && f.dispatch.open == 0 {
+		f.lookForDispatch()
+	}
+}
+
+// opened notes that a block was opened, and has a loop charge for its iterations.
+func (f *function) opened(op byte) {
 	f.blocks = append(f.blocks, op == opLoop)
 	if op == opLoop {
 		f.regions = append(f.regions, region{at: len(f.out)})
 		f.out = f.ask(f.charge(f.out, 0), false)
-		if t == blockNone && f.dispatch.open == 0 {
-			f.lookForDispatch()
-		}
 	}
 }
 
@@ -267,6 +358,7 @@ func (f *function) close() {
 		putWeight(f.out[at:at+5], r.weight)
 	}
 	f.blocks = f.blocks[:last]
+	f.boundary(last)
 	f.dispatch.open = max(min(f.dispatch.open, last-f.dispatch.outermost), 0)
 }
 

@@ -11,13 +11,6 @@ func (w *rewriter) immediate(r *wasmfile.Reader, out []byte, kind immediate) []b
 		return wasmfile.AppendU32(wasmfile.AppendU32(out, r.U32()), r.U32())
 	case memLane:
 		return append(wasmfile.AppendU32(wasmfile.AppendU32(out, r.U32()), r.U32()), r.Byte())
-	case labels:
-		n := r.Count(1)
-		out = wasmfile.AppendU32(out, uint32(n))
-		for range n + 1 {
-			out = wasmfile.AppendU32(out, r.U32())
-		}
-		return out
 	case fn:
 		return wasmfile.AppendU32(out, w.function(r))
 	case indirect:

@@ -14,11 +14,14 @@ type dispatch struct {
 	table     []uint32 // labels, as they are within the innermost block; the last is the default
 }
 
-// aim is what the instructions before say about a jump to a dispatch.
+// aim is what the instructions before say about a jump, or about what is on top of the stack.
 type aim struct {
-	constant bool // the last was i32.const number
-	set      bool // the last two were i32.const number and local.set local
-	number   uint32
+	constant bool   // the last was i32.const number
+	set      bool   // the last two were i32.const number and local.set local
+	called   bool   // the last was a call of the function number, besides those that copy a global to a local
+	copying  bool   // such a copy has begun
+	ended    bool   // the last cannot be passed
+	number   uint32 // a constant, or a function of the original
 	local    uint32
 }
 
@@ -38,13 +41,19 @@ func (f *function) lookForDispatch() {
 	if r.Byte() != opBrTable {
 		return
 	}
-	table := f.dispatch.table[:0]
+	table := f.flow.table[:0]
 	for range r.Count(1) + 1 {
 		table = append(table, r.U32())
 	}
 	if r.Err() == nil {
 		f.dispatch = dispatch{outermost: len(f.blocks), blocks: blocks, open: blocks, local: local, table: table}
+		f.follow(&r)
 	}
+}
+
+// lead returns the label to which the table leads a number.
+func lead(table []uint32, number uint32) uint32 {
+	return table[min(int64(number), int64(len(table)-1))]
 }
 
 // straight returns where the table would lead a jump with this label, when that is the end of a block that is open, or
@@ -52,11 +61,10 @@ func (f *function) lookForDispatch() {
 // the loop's body, which has been paid: what lies ahead in the body runs only once for each iteration.
 func (f *function) straight(label uint32, a aim) uint32 {
 	d := &f.dispatch
-	if d.open == 0 || a.local != d.local || int64(label) != int64(len(f.blocks)-d.outermost) {
+	if d.open == 0 || !a.set || a.local != d.local || int64(label) != int64(len(f.blocks)-d.outermost) {
 		return label
 	}
-	inner := d.table[min(int64(a.number), int64(len(d.table)-1))]
-	target := int64(d.blocks) - 1 - int64(inner) // counted from the outermost
+	target := int64(d.blocks) - 1 - int64(lead(d.table, a.number)) // counted from the outermost
 	if target < 0 || target >= int64(d.open) {
 		return label
 	}

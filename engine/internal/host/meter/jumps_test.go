@@ -76,26 +76,46 @@ func TestJumpsLeadWhereTheyDid(t *testing.T) {
 	}
 }
 
-// What lies ahead in an iteration is paid for once, however often it is jumped to; what lies behind is paid for again.
+// What lies ahead is paid for once, however often it is jumped to; a loop is paid for at every iteration, without what
+// stands behind it or within a loop inside it.
 func TestJumpsAhead(t *testing.T) {
 	t.Parallel()
+	const stretch, jump = 13, 3 // instructions
 	e := newEngine(t, wazero.NewRuntimeConfig())
 	e.fuel = 1 << 40
-	spent := func(target func(i int) (int, bool), steps uint64) int64 {
-		_, spent, err := e.run(t, instrument(t, jumping(8, target)), 0, steps)
+	spent := func(steps uint64, jumps map[int]int) int64 {
+		_, spent, err := e.run(t, instrument(t, jumping(8, func(i int) (int, bool) {
+			if to, ok := jumps[i]; ok {
+				return to, false
+			}
+			return -1, false
+		})), 0, steps)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return spent
 	}
-	ahead := func(i int) (int, bool) { return i + 2, false }
-	once := spent(ahead, 3)
-	if again := spent(ahead, 2); again != once {
-		t.Errorf("two jumps took %d, three took %d", again, once)
+	for _, c := range []struct {
+		name  string
+		jumps map[int]int
+		round uint64 // stretches in an iteration
+	}{
+		{"of one stretch", map[int]int{0: 0}, 1},
+		{"of four", map[int]int{4: 1}, 4},
+		{"with jumps ahead", map[int]int{1: 3, 6: 1}, 5},
+		{"entered in its middle", map[int]int{0: 4, 5: 2}, 4},
+	} {
+		once := spent(100, c.jumps)
+		body := int64(c.round*stretch + jump)
+		if c.name == "with jumps ahead" {
+			body += jump
+		}
+		if more := spent(100+10*c.round, c.jumps) - once; more != 10*body {
+			t.Errorf("a loop %s: ten iterations more took %d, want %d", c.name, more, 10*body)
+		}
 	}
-	back := func(i int) (int, bool) { return 0, false }
-	body := spent(back, 1) - spent(back, 0)
-	if got := spent(back, 10) - spent(back, 0); body < 8*10 || got != 10*body {
-		t.Errorf("ten jumps back took %d, one took %d", got, body)
+	ahead := map[int]int{0: 2, 2: 4, 4: 6}
+	if two, three := spent(2, ahead), spent(3, ahead); two != three {
+		t.Errorf("two jumps ahead took %d, three took %d", two, three)
 	}
 }

@@ -25,6 +25,31 @@
 // compilers' output needs and may be less than what a hostile function makes of it: up to 8 for a value of 3 bytes of
 // code. The stack lies outside the guest's memory, so nothing else bounds it in time. After a trap the count is off.
 //
+// # Structure
+//
+// Compilers that have jumps and no structure to translate, Go's among them, make functions that are one loop around a
+// table: a jump sets a parameter to the number of its target and goes back to the table, and whoever calls the function
+// may enter it at any number. The compiler of wazero makes slow code of that: every target can be reached from
+// everywhere, and all loops of the function are one. Metering gives such functions their structure back:
+//
+//   - A jump that leads ahead, to a block of the table that is still open, goes there at once.
+//   - A function that has jumps back is split. Under its index stands code for calls at number 0, without the table: its
+//     loops are loops, each charged by itself, and jumps ahead leave blocks. A call at another number is passed on to a
+//     copy, which is the function as it was, at the end of the functions; in the names of functions it has CopySuffix.
+//     Such a call is charged, and its frame counted, in both.
+//
+// The second is done to the first table of a function only, and only if all ways through it are known: control enters
+// at the entry of number 0, because the parameter is not written before and no loop is around it; its targets are the
+// ends of its own blocks, where the stack is empty; what goes back to the table has just set the parameter to a
+// constant; and every loop is entered by one way. The parameter is still set, as it may be read. Every segment between
+// two targets is copied whole, with only its labels renumbered. Whatever is left out by the first code because it
+// cannot be reached stands in the copy, so an invalid function stays invalid. A function has at most one copy, so that
+// at most as much code is added as there was.
+//
+// A loop that is none would hide others: after a call that always panics, Go's code goes on with whatever stands next.
+// So a jump out on a result other than zero, after a call of a function that can be seen to return nothing else, is
+// taken to be always taken, and followed by unreachable.
+//
 // # What holds
 //
 //   - The counters and the import are out of reach: every index of a global, function, local and type that stands in
@@ -55,6 +80,7 @@ const (
 	Stack        = "closedloop.stack" // the exported counter of stack; zero at first
 	ImportModule = "closedloop.meter" // the imported function that is called when a counter is below zero
 	ImportName   = "tick"
+	CopySuffix   = ".resumed" // what the name of a function's copy ends with
 )
 
 // Limits bounds a module. Zero means the default.

@@ -19,6 +19,11 @@ type rewriter struct {
 	imported  uint32   // functions
 	globals   uint32
 
+	exits   []exits  // of each function of the module's own
+	settled bool     // exits are known
+	copies  []uint32 // the functions of which there is a copy, in the order of the copies
+	code    []byte   // the new code section
+
 	locals  int // of all functions so far
 	entries int // of all element segments so far
 	tables  int // elements of all tables so far
@@ -44,6 +49,11 @@ func (w *rewriter) moved(function uint32) uint32 {
 	return function
 }
 
+// copied returns the index of a copy.
+func (w *rewriter) copied(i int) uint32 {
+	return w.moved(w.imported+uint32(len(w.functions))) + uint32(i)
+}
+
 // limit records that the module is too large, unless there is an error already.
 func (w *rewriter) limit(found, limit int, format string, args ...any) {
 	if found > limit && w.err == nil {
@@ -55,7 +65,16 @@ func (w *rewriter) run(size int) ([]byte, error) {
 	if err := w.survey(); err != nil {
 		return nil, err
 	}
-	out := append(make([]byte, 0, size+size/3+256), wasmfile.Header...)
+	// The code comes first, as it says which functions are added.
+	for _, s := range w.outline.Sections {
+		if s.ID == wasmfile.SectionCode {
+			r := s.Reader()
+			if w.code = w.codeSection(r); w.check(r.End()) != nil {
+				return nil, w.check(r.End())
+			}
+		}
+	}
+	out := append(make([]byte, 0, size+size/3+len(w.code)), wasmfile.Header...)
 	for _, s := range w.sections() {
 		body, err := w.section(s)
 		if err != nil {
@@ -213,6 +232,12 @@ func (w *rewriter) section(s *wasmfile.Section) ([]byte, error) {
 		out = append(wasmfile.AppendU32(nil, n+1), r.Rest()...)
 		out = wasmfile.AppendName(wasmfile.AppendName(out, ImportModule), ImportName)
 		out = wasmfile.AppendU32(append(out, byte(wasmfile.Func)), w.tickType())
+	case wasmfile.SectionFunction:
+		n := r.U32()
+		out = append(wasmfile.AppendU32(nil, n+uint32(len(w.copies))), r.Rest()...)
+		for _, i := range w.copies {
+			out = wasmfile.AppendU32(out, w.functions[i])
+		}
 	case wasmfile.SectionTable:
 		out = w.tableSection(r)
 	case wasmfile.SectionMemory:
@@ -226,7 +251,7 @@ func (w *rewriter) section(s *wasmfile.Section) ([]byte, error) {
 	case wasmfile.SectionElement:
 		out = w.elementSection(r)
 	case wasmfile.SectionCode:
-		out = w.codeSection(r)
+		return w.code, nil
 	case wasmfile.SectionData:
 		out = w.dataSection(r)
 	default:
@@ -398,56 +423,53 @@ func (w *rewriter) dataSection(r *wasmfile.Reader) []byte {
 	return out
 }
 
+// codeSection rewrites the functions, and adds the copies of those that are given structure.
 func (w *rewriter) codeSection(r *wasmfile.Reader) []byte {
 	n := r.Count(2)
 	if n != len(w.functions) {
 		r.Fail("found the code of %d functions, expected %d", n, len(w.functions))
 		return nil
 	}
-	out := wasmfile.AppendU32(nil, uint32(n))
+	w.exits = make([]exits, n)
 	f := function{rewriter: w}
+	var plain []byte
+	ends := make([]int, 1, n+1) // of each function's code in plain
+	again := make(map[int]wasmfile.Reader)
 	for i := 0; i < n && w.check(r.Err()) == nil; i++ {
 		size := r.U32()
 		w.limit(int(size), w.limits.Body, "bytes in function %d", i)
-		head, body := f.rewrite(i, r.Sub(size))
-		if f.Err() != nil && r.Err() == nil {
+		code := r.Sub(size)
+		if plain = f.rewrite(i, *code, plain); f.Err() != nil && r.Err() == nil {
 			w.err = w.check(f.Err())
 		}
-		out = wasmfile.AppendU32(out, uint32(len(head)+len(body)))
-		out = append(append(out, head...), body...)
-	}
-	return out
-}
-
-// names moves the function names of a name section. A section that is malformed is left out.
-func (w *rewriter) names(s *wasmfile.Section) []byte {
-	r := s.Reader()
-	var out []byte
-	for r.More() {
-		id, size := r.Byte(), r.U32()
-		sub := r.Sub(size)
-		var body []byte
-		switch id {
-		case 0: // the module's
-			body = wasmfile.AppendName(nil, sub.Name())
-		case 1: // the functions'
-			n := sub.Count(2)
-			body = wasmfile.AppendU32(nil, uint32(n))
-			for i := 0; i < n && sub.Err() == nil; i++ {
-				body = wasmfile.AppendU32(body, w.function(sub))
-				body = wasmfile.AppendName(body, sub.Name())
-			}
-		default: // locals, labels and what is not standard
-			continue
+		ends = append(ends, len(plain))
+		if f.flow.worth() {
+			again[i] = *code
 		}
-		if sub.End() != nil || r.Err() != nil {
-			return nil
-		}
-		out = wasmfile.AppendU32(append(out, id), uint32(len(body)))
-		out = append(out, body...)
 	}
-	if r.Err() != nil {
+	if w.check(r.Err()) != nil {
 		return nil
 	}
-	return out
+	w.settled = true
+	var out, copies []byte
+	for i := range n {
+		was := plain[ends[i]:ends[i+1]]
+		code, ok := again[i]
+		if ok {
+			out, ok = f.structured(i, code, out)
+		}
+		if ok {
+			w.copies = append(w.copies, uint32(i))
+			copies = append(copies, was...)
+		} else {
+			out = append(out, was...)
+		}
+	}
+	return append(append(wasmfile.AppendU32(nil, uint32(n+len(w.copies))), out...), copies...)
+}
+
+// appendCode appends the code of a function with its size.
+func appendCode(out, head, body []byte) []byte {
+	out = wasmfile.AppendU32(out, uint32(len(head)+len(body)))
+	return append(append(out, head...), body...)
 }

@@ -2,12 +2,14 @@ package meter
 
 // The instructions that need to be known by name.
 const (
+	opUnreachable             = 0x00
 	opBlock                   = 0x02
 	opLoop                    = 0x03
 	opIf                      = 0x04
 	opElse                    = 0x05
 	opEnd                     = 0x0b
 	opBr                      = 0x0c
+	opBrIf                    = 0x0d
 	opBrTable                 = 0x0e
 	opReturn                  = 0x0f
 	opCall                    = 0x10
@@ -23,7 +25,7 @@ const (
 	opI64Const                = 0x42
 	opF32Const                = 0x43
 	opF64Const                = 0x44
-	opI64LtS                  = 0x53
+	opI64GeS                  = 0x59
 	opI64Add                  = 0x7c
 	opI64Sub                  = 0x7d
 	opI64Or                   = 0x84

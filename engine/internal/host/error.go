@@ -46,13 +46,18 @@ type Error struct {
 	Hint   string // what to do about it; may be empty
 }
 
+// Error names the plugin, the call and the cause, and unless the plugin itself answered so, the version and the code.
 func (e *Error) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "plugin %s: %s: ", e.Plugin, e.Call)
-	if e.Code != CodeRefused {
-		fmt.Fprintf(&b, "%s: ", e.Code)
+	if e.Code == CodeRefused {
+		fmt.Fprintf(&b, "plugin %s: %s: %v", e.Plugin, e.Call, e.Cause)
+		return b.String()
 	}
-	fmt.Fprintf(&b, "%v", e.Cause)
+	b.WriteString("plugin " + e.Plugin)
+	if e.Version != "" && e.Version[0] != '+' {
+		b.WriteString(" " + e.Version)
+	}
+	fmt.Fprintf(&b, ": %s: %s: %v", e.Call, e.Code, e.Cause)
 	return b.String()
 }
 

@@ -29,7 +29,7 @@ type State struct {
 // empty to take the program's own. It fails with ErrLocked when an engine works on it, and with ErrNotFound when the
 // program never ran.
 func OpenState(ctx context.Context, dir, state string) (*State, error) {
-	prog, err := program.Load(ctx, dir, program.Options{NoBuild: true})
+	prog, err := program.Load(ctx, dir, program.Options{NoBuild: true, Others: true})
 	if err != nil {
 		return nil, err
 	}

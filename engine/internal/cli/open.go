@@ -27,7 +27,9 @@ const (
 
 // loadProgram reads the program without building or running any of its plugins.
 func (a *app) loadProgram(ctx context.Context) (*program.Program, error) {
-	return program.Load(ctx, a.dir, program.Options{CacheDir: a.std.Getenv(cacheVariable), NoBuild: true})
+	return program.Load(ctx, a.dir, program.Options{
+		CacheDir: a.std.Getenv(cacheVariable), NoBuild: true, Native: bundled(), Others: true,
+	})
 }
 
 // stateDir returns the state directory: the one given, else the program's.

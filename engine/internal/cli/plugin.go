@@ -20,7 +20,7 @@ func (a *app) pluginCommand() *cobra.Command {
 		"plugin makes and builds plugins, checks them, says what a plugin is without running it, and pins it in a program.",
 		"  closedloop plugin new --lang go --kind categorizer shouting\n  closedloop plugin build plugins/csv -o csv.wasm\n"+
 			"  closedloop plugin test csv.wasm\n  closedloop plugin inspect csv.wasm\n  closedloop plugin add csv.wasm -C examples/retail",
-		a.pluginBuild(), a.pluginTest(), a.pluginInspect(), a.pluginAdd(), a.pluginList(), a.pluginResume())
+		a.pluginNew(), a.pluginBuild(), a.pluginTest(), a.pluginInspect(), a.pluginAdd(), a.pluginList(), a.pluginResume())
 }
 
 // pluginOptions are those of package program, telling what is being built.

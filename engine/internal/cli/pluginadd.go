@@ -139,9 +139,9 @@ func meaning(c sdk.Capability) string {
 		return "to send requests to the hosts that the program lists, and no others"
 	case sdk.CapabilityClock:
 		return "to see the running time"
-	case "kv":
+	case sdk.CapabilityKV:
 		return "to keep data of its own in the engine's store"
-	case "random":
+	case sdk.CapabilityRandom:
 		return "to draw random bytes that nobody can foresee"
 	}
 	return ""
@@ -154,7 +154,7 @@ func asks(m *sdk.Manifest) string {
 	}
 	lines := make([]string, len(m.Capabilities))
 	for i, c := range m.Capabilities {
-		lines[i] = fmt.Sprintf("%-5s %s", c, meaning(c))
+		lines[i] = fmt.Sprintf("%-6s %s", c, meaning(c))
 	}
 	return strings.Join(lines, "\n")
 }

@@ -81,7 +81,7 @@ func (a *app) run(ctx context.Context, o runOptions) error {
 
 // openEngine opens the program with its plugins, telling what is being built.
 func (a *app) openEngine(ctx context.Context, p *progress, logger zerolog.Logger, opts engine.Options) (*engine.Engine, error) {
-	opts.CacheDir, opts.Logger, opts.Now = a.std.Getenv(cacheVariable), logger, a.std.Now
+	opts.CacheDir, opts.Logger, opts.Now, opts.Native = a.std.Getenv(cacheVariable), logger, a.std.Now, bundled()
 	if a.state != "" {
 		state, err := filepath.Abs(a.state)
 		if err != nil {

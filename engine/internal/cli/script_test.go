@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -61,6 +62,7 @@ func TestMain(m *testing.M) {
 //	copy FILE FILE, remove FILE, append FILE TEXT, folder NAME
 //	clock DURATION        sets the clock so much after noon, where it stands
 //	env NAME VALUE        gives $NAME a value
+//	exec DIR COMMAND ...  runs a program in a folder; it must exit with 0
 //	answer TEXT           is what the next command line reads; only once
 //	terminal COLUMNS      shows progress and cuts what is too wide; 0 is no terminal
 //
@@ -312,6 +314,12 @@ func (s *script) doFiles(name string, args []string) error {
 			return err
 		}
 		s.write(args[0], append(data, strings.ReplaceAll(args[1], `\n`, "\n")...))
+	case "exec":
+		cmd := exec.CommandContext(s.t.Context(), args[1], args[2:]...)
+		cmd.Dir = s.path(args[0])
+		out, err := cmd.CombinedOutput()
+		s.out, s.err = s.normal(string(out)), ""
+		return err
 	case "env":
 		s.vars[args[0]] = args[1]
 	default:

@@ -77,8 +77,8 @@ func (l *loader) findNative(ref *source.Node, name string, trust Trust) *code {
 	if !ok {
 		names := slices.Sorted(maps.Keys(l.opts.Native))
 		hint := suggest.DidYouMean(name, names)
-		if len(names) == 0 && l.opts.NoBuild {
-			l.warn(ref, "native", "", "the plugin %s is not checked, the Go program that runs this program brings it along", ref.String())
+		if l.opts.Others {
+			l.warn(ref, "native", hint, "the plugin %s is not checked, the Go program that runs this program brings it along", ref.String())
 			return c
 		}
 		if len(names) == 0 {

@@ -18,13 +18,15 @@ import (
 type Options struct {
 	// CacheDir keeps built plugins. Defaults to closedloop in os.UserCacheDir.
 	CacheDir string
-	// NoBuild leaves Go folders unbuilt, as an offline check wants it. Artifact still builds them. When no Native is
-	// handed over either, the plugins of an embedding program are unknown, which is worth a warning only.
+	// NoBuild leaves Go folders unbuilt, as an offline check wants it. Artifact still builds them.
 	NoBuild bool
 	// Building is told the id of each plugin whose Go folder the toolchain really has to build. Defaults to nothing.
 	Building func(plugin string)
 	// Native are the plugins that the embedding program hands over: the program refers to the one named N as native:N.
 	Native map[string]sdk.Plugin
+	// Others says that there may be more plugins of that kind than are handed over here: to name another one is worth a
+	// warning only.
+	Others bool
 }
 
 // Load reads and checks the program in the folder and, unless told otherwise, builds its Go plugins. The error is

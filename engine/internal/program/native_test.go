@@ -17,7 +17,7 @@ func TestNativePluginsOfNobody(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, FileName), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p, err := Load(t.Context(), dir, Options{NoBuild: true})
+	p, err := Load(t.Context(), dir, Options{NoBuild: true, Others: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,14 @@
+package cli
+
+import (
+	"github.com/closedloop/closedloop/plugins/codebook"
+	"github.com/closedloop/closedloop/plugins/csv"
+	"github.com/closedloop/closedloop/plugins/webhook"
+	"github.com/closedloop/closedloop/sdk"
+)
+
+// bundled are the plugins that come with this binary. A program names them native:NAME, and needs neither a toolchain nor
+// a file for them.
+func bundled() map[string]sdk.Plugin {
+	return map[string]sdk.Plugin{"codebook": codebook.Plugin, "csv": csv.Plugin, "webhook": webhook.Plugin}
+}

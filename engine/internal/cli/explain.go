@@ -24,7 +24,7 @@ func (a *app) explainCommand() *cobra.Command {
 and of every other rule why it did not fire. The rules are those that decided, also when the program has others by now.
 
 The beginning of an id is enough when only one item has it.`,
-		Example: "  closedloop explain -C examples/retail f_01JD3K8Q\n  closedloop explain --json f_01JD3K8QV4J7Z2N5R8X1C6M9TB",
+		Example: "  closedloop explain -C examples/retail f_01KK6SPQ48\n  closedloop explain --json -C examples/retail f_01KK6SPQ48BJDG4TRTEMN5WTJP",
 		Args:    exact(1, "the id of an item"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.asked(cmd.Context(), func(s *session) error {

@@ -39,7 +39,7 @@ func (a *app) replayCommand() *cobra.Command {
 		Short: "Try dead letters again",
 		Long: `replay tries dead letters again: an item is taken in anew, a delivery goes to the end of its destination's line under
 the key that it had. A row that was rejected is mended at its source instead. closedloop show dead lists them all.`,
-		Example: "  closedloop replay -C examples/retail 5f0c2a91d3e4b687\n  closedloop replay --all-deliveries",
+		Example: "  closedloop replay -C examples/retail --all-items\n  closedloop replay --all-deliveries",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 && !items && !deliveries {
 				return usage("closedloop show dead lists the dead letters", "replay needs ids, --all-items or --all-deliveries")

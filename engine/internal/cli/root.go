@@ -22,10 +22,11 @@ const intro = `closedloop runs a feedback program: a folder with program.yaml, r
 // root returns the command line with all its commands.
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
-		Use:   "closedloop",
-		Short: "Run a customer-feedback program",
-		Long:  intro,
-		Args:  cobra.ArbitraryArgs,
+		Use:     "closedloop",
+		Short:   "Run a customer-feedback program",
+		Long:    intro,
+		Version: thisBuild().Version,
+		Args:    cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return unknownCommand(cmd, args[0])
@@ -37,6 +38,7 @@ func (a *app) root() *cobra.Command {
 		SilenceUsage:  true,
 	}
 	root.SetFlagErrorFunc(flagError)
+	root.SetVersionTemplate("closedloop {{.Version}}\n")
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "write the result as JSON to standard output, and nothing else")
 	root.AddCommand(
 		a.runCommand(), a.checkCommand(), a.showCommand(), a.explainCommand(), a.replayCommand(), a.reloadCommand(), a.pluginCommand(),

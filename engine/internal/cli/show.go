@@ -15,7 +15,7 @@ func (a *app) showCommand() *cobra.Command {
 	return group("show", "Show what a program remembers",
 		"show asks a program's state: of the running engine when there is one, and else by opening it.",
 		`  closedloop show items -C examples/retail --class detractor --since 7d
-  closedloop show cases --status open --queue packaging
+  closedloop show cases --status open --queue product
   closedloop show deliveries --json`,
 		a.showItems(), a.showItem(), a.showDecisions(), a.showThemes(), a.showCases(), a.showAlerts(), a.showDeliveries(),
 		a.showDead(), a.showStats(), a.showMetrics())
@@ -88,8 +88,8 @@ func (a *app) showItems() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "items",
 		Short: "List items, the latest feedback first",
-		Example: "  closedloop show items -C examples/retail --queue packaging --limit 20\n" +
-			"  closedloop show items --class detractor --theme delivery --since 7d --json",
+		Example: "  closedloop show items -C examples/retail --queue product --limit 20\n" +
+			"  closedloop show items --class detractor --theme shipping --since 7d --json",
 	}
 	cmd.Flags().StringVar(&q.Source, "source", "", "only of the source with this `id`")
 	cmd.Flags().StringVar(&q.Queue, "queue", "", "only those routed to this `queue`")
@@ -144,7 +144,7 @@ func (a *app) showItem() *cobra.Command {
 	return about(a, &cobra.Command{
 		Use:     "item ID",
 		Short:   "Show one item",
-		Example: "  closedloop show item -C examples/retail f_01JD3K8Q",
+		Example: "  closedloop show item -C examples/retail f_01KK6SPQ48",
 	}, func(ctx context.Context, s *session, id feedback.ItemID) (*engine.Item, error) {
 		return s.Item(ctx, id)
 	}, a.itemText)
@@ -154,7 +154,7 @@ func (a *app) showDecisions() *cobra.Command {
 	return about(a, &cobra.Command{
 		Use:     "decisions ITEM",
 		Short:   "List what was decided on an item, the first decision first",
-		Example: "  closedloop show decisions -C examples/retail f_01JD3K8Q",
+		Example: "  closedloop show decisions -C examples/retail f_01KK6SPQ48",
 	}, func(ctx context.Context, s *session, id feedback.ItemID) (decisions, error) {
 		return s.Decisions(ctx, id)
 	}, a.decisionsText)
@@ -187,7 +187,7 @@ func (a *app) showCases() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "cases",
 		Short:   "List cases, the oldest first",
-		Example: "  closedloop show cases -C examples/retail --status open --queue packaging\n  closedloop show cases --breached",
+		Example: "  closedloop show cases -C examples/retail --status open --queue product\n  closedloop show cases --breached",
 	}
 	cmd.Flags().StringVar(&status, "status", "", "only open, resolved or closed")
 	cmd.Flags().StringVar(&q.Queue, "queue", "", "only of this `queue`")

@@ -123,6 +123,13 @@ var examples = map[string]struct {
 		{"call +49 30 1234567, or 030/7654321-0; order 12345", "privacy/phone [+49 30 1234567] [030/7654321-0]"},
 		{"a123456789 123456789b 12.5 % in 2024", ""},
 	}},
+	"assemblyscript": {`{}`, [][2]string{
+		{"Für mich 4,5 von 5 Sternen.", "rating/stated [4,5 von 5], sentiment +0.8"},
+		{"I give it 9 out of 10!", "rating/stated [9 out of 10], sentiment +0.8"},
+		{"naja ★★☆☆☆ naja", "rating/stated [★★☆☆☆], sentiment -0.2"},
+		{"1 star", "rating/stated [1 star], sentiment -0.6"},
+		{"on 11/5/2024 and 12/5, 7/8 of 3.1/50", ""},
+	}},
 }
 
 // TestExamples runs the example of each language through the conformance suite, and on texts of its own.

@@ -20,6 +20,7 @@ import (
 var languages = []struct{ name, example string }{
 	{"rust", "churn"},
 	{"c", "pii"},
+	{"assemblyscript", "stars"},
 }
 
 // each runs a test for every language.

@@ -330,9 +330,9 @@ func TestMemoryStays(t *testing.T) {
 		g := configured(t, module(t, language+"-echo"), "{}")
 		frames := [][]byte{vector(t, "items"), wire.AppendItems(nil, 0, []feedback.Item{{Source: "script", Text: "theme 0 a\nspan 0 1\nfatal 0 a b"}}), vector(t, "ok")}
 		size := uint32(0)
-		for i := range 9000 {
+		for i := range 3000 {
 			g.call("cl_categorize", frames[i%len(frames)])
-			if i == 900 {
+			if i == 600 {
 				size = g.module.Memory().Size()
 			}
 		}

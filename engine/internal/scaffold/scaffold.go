@@ -29,6 +29,7 @@ import (
 	"text/template"
 
 	"github.com/closedloop/closedloop/sdk"
+	"github.com/closedloop/closedloop/sdk/c"
 	"github.com/closedloop/closedloop/sdk/rust"
 )
 
@@ -229,8 +230,11 @@ func render(o *Options, d *Data) ([]file, error) {
 
 // sdkOf returns the files of a language's SDK, or nil for one that is fetched by its own toolchain.
 func sdkOf(language string) fs.FS {
-	if language == "rust" {
+	switch language {
+	case "rust":
 		return rust.Files
+	case "c":
+		return c.Files
 	}
 	return nil
 }

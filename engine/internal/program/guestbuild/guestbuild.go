@@ -117,8 +117,8 @@ func buildRust(ctx context.Context, dir string) ([]byte, error) {
 		"; on Debian: apt install cargo libstd-rust-dev-wasm32"
 	t := tool{dir: dir, language: Rust, name: "cargo", hint: hint}
 	out, err := t.run(ctx, "build", "--release", "--target", rustTarget, "--message-format", "json-render-diagnostics")
-	if failed := (*FailedError)(nil); errors.As(err, &failed) && strings.Contains(failed.Output, "can't find crate for `core`") {
-		return nil, &MissingError{Rust, "rustc with the target " + rustTarget, hint}
+	if failed := (*FailedError)(nil); errors.As(err, &failed) && strings.Contains(failed.Output, "target may not be installed") {
+		return nil, &MissingError{Rust, "rustc for the target " + rustTarget, hint}
 	}
 	if err != nil {
 		return nil, err
@@ -174,7 +174,7 @@ func buildC(ctx context.Context, dir string) ([]byte, error) {
 
 var cFlags = []string{
 	"--target=wasm32", "-O2", "-std=c11", "-Wall", "-ffreestanding", "-nostdlib", "-fvisibility=hidden", "-mbulk-memory",
-	"-Wl,--no-entry", "-Wl,--strip-debug", "-I.",
+	"-Wl,--no-entry", "-Wl,--strip-debug", "-I.", "-Iclosedloop",
 }
 
 // buildAssemblyScript runs the compiler that npm put into the folder.

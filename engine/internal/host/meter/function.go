@@ -294,16 +294,18 @@ func (f *function) branch(op byte, before aim) {
 // label copies a label; a is where a jump to it aims.
 func (f *function) label(a aim) {
 	l := f.U32()
-	if int64(l) >= int64(len(f.blocks)) {
+	if f.layout.segment != nil {
+		f.out = wasmfile.AppendU32(f.out, f.relabel(l, a))
+		return
+	}
+	switch open := int64(len(f.blocks)); {
+	case int64(l) > open: // it would lead to what is put around the code
+		f.Fail("found label %d of %d", l, open+1)
+	case int64(l) == open:
 		f.exit(aim{}) // what it returns is not followed
 	}
-	if f.layout.segment != nil {
-		l = f.relabel(l, a)
-	} else {
-		f.jump(l, a)
-		l = f.straight(l, a)
-	}
-	f.out = wasmfile.AppendU32(f.out, l)
+	f.jump(l, a)
+	f.out = wasmfile.AppendU32(f.out, f.straight(l, a))
 }
 
 // open begins a block, loop or if.

@@ -3,6 +3,7 @@ package meter_test
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"testing"
@@ -23,6 +24,9 @@ func FuzzInstrument(f *testing.F) {
 		one(hosttest.Func{Body: code(i32(0), i32(7), i32(64), 0xfc, 11, 0)}),
 	} {
 		f.Add(a.Bytes())
+	}
+	for seed := range uint64(20) {
+		f.Add((&maze{Rand: rand.New(rand.NewPCG(seed, 0))}).module().Bytes())
 	}
 	if files, err := filepath.Glob(filepath.Join(specDir(f), "v2", "testdata", "*.0.wasm")); err == nil {
 		for _, path := range files {

@@ -185,6 +185,20 @@ func TestEverythingEndless(t *testing.T) {
 	}
 }
 
+// TestStartIsMetered has a module that never ends to begin: its start function runs before the host can fill the counter.
+func TestStartIsMetered(t *testing.T) {
+	t.Parallel()
+	a := one(hosttest.Func{Body: code(0x03, 0x40, 0x0c, 0, 0x0b)})
+	module, err := meter.Instrument(withSection(a.Bytes(), wasmfile.Section{ID: wasmfile.SectionStart, Body: code(0)}), meter.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := newEngine(t, wazero.NewRuntimeConfig())
+	if _, err := e.Instantiate(context.Background(), module); !errors.Is(err, errSpent) || e.asked != 1 {
+		t.Errorf("got %v after the host was asked %d times", err, e.asked)
+	}
+}
+
 // TestStack calls to a depth that the parameter says, and gives back what it took, whatever way it returns.
 func TestStack(t *testing.T) {
 	t.Parallel()
@@ -273,6 +287,7 @@ func TestOutOfReach(t *testing.T) {
 		{"the host's function in a table", with(wasmfile.SectionElement, 1, 0, i32(0), 0x0b, 1, 1), "function 1 of 1"},
 		{"the same import", (&hosttest.Assembly{Imports: []hosttest.Import{{Module: meter.ImportModule, Name: meter.ImportName}}}).Bytes(), "reserved"},
 		{"the same export", (&hosttest.Assembly{Funcs: []hosttest.Func{{Name: meter.Fuel}}}).Bytes(), "reserved"},
+		{"the block around the code", (&hosttest.Assembly{Funcs: []hosttest.Func{{Body: code(0x10, 0, 0x0c, 1)}}}).Bytes(), "label 1 of 1"},
 		{"code after the end", one(hosttest.Func{Body: code(0x0b, 0x42, 0, 0x24, 0)}).Bytes(), "after the end"},
 		{"an imported global", withImport(code(wasmfile.AppendName(nil, "a"), wasmfile.AppendName(nil, "b"), 3, 0x7e, 1)), "imports a global"},
 		{"an imported memory", withImport(code(wasmfile.AppendName(nil, "a"), wasmfile.AppendName(nil, "b"), 2, 0, 1)), "imports a memory"},

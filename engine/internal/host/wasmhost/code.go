@@ -4,11 +4,9 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
-	"runtime"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
-	"github.com/tetratelabs/wazero/experimental"
 
 	"github.com/closedloop/closedloop/engine/internal/host/meter"
 )
@@ -88,8 +86,8 @@ func (c *code) compile(ctx context.Context, module []byte, cache wazero.Compilat
 	if err := c.link(ctx); err != nil {
 		return err
 	}
-	workers := min(runtime.GOMAXPROCS(0), 4)
-	c.module, err = c.runtime.CompileModule(experimental.WithCompilationWorkers(ctx, workers), module)
+	// In this goroutine alone: a panic of the compiler in a goroutine of its own would end the process.
+	c.module, err = c.runtime.CompileModule(ctx, module)
 	return err
 }
 

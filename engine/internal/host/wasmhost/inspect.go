@@ -56,6 +56,9 @@ func (p *Plugin) inspect(module []byte) error {
 	if err := p.readManifest(m); err != nil {
 		return err
 	}
+	if err := p.checkTypes(m); err != nil {
+		return err
+	}
 	if err := p.checkImports(m); err != nil {
 		return err
 	}
@@ -145,6 +148,22 @@ func (p *Plugin) checkExports(m *wasmfile.Module) error {
 			}
 		}
 		return p.loadError(host.CodeModule, err, "a plugin in Go imports sdk/serve and is built with GOOS=wasip1 -buildmode=c-shared")
+	}
+	return nil
+}
+
+// maxTypes is how many types of functions a module may have: the compiler looks at all of them for each function.
+const maxTypes = 2000
+
+// checkTypes checks that there are not too many types.
+func (p *Plugin) checkTypes(m *wasmfile.Module) error {
+	for i := range m.Sections {
+		if s := &m.Sections[i]; s.ID == wasmfile.SectionType {
+			r := s.Reader()
+			if n := r.U32(); n > maxTypes {
+				return p.malformed(&meter.LimitError{What: "types", Found: int(n), Limit: maxTypes})
+			}
+		}
 	}
 	return nil
 }

@@ -27,7 +27,7 @@ type Events struct {
 	SourceFailed func(source string, err error)
 	// PluginChanged tells of a plugin that was paused, works again, or was replaced by another version.
 	PluginChanged func(PluginState)
-	// Reloaded tells what a change of the program's files led to; see Engine.Reload.
+	// Reloaded tells what a change of the program's files led to, unless to nothing; see Engine.Reload.
 	Reloaded func(Reloaded, error)
 }
 

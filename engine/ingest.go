@@ -114,8 +114,38 @@ func (e *Engine) prepare(ctx context.Context, c pipeline.Chunk) (*pipeline.Prepa
 }
 
 func (e *Engine) commit(ctx context.Context, p *pipeline.Prepared) (pipeline.Report, error) {
-	defer e.meter.stage(stageCommit)()
-	r, err := e.pipe.Commit(ctx, p)
+	c, err := e.startCommit(ctx, nil, p)
+	if err != nil {
+		return pipeline.Report{}, err
+	}
+	return e.finishCommit(c)
+}
+
+// commitment is a chunk on its way to the disk.
+type commitment struct {
+	*pipeline.Commitment
+	measured func()
+}
+
+// startCommit decides on a chunk and hands it to the store, after the one before it of the same source. finishCommit
+// must be called.
+func (e *Engine) startCommit(ctx context.Context, after *commitment, p *pipeline.Prepared) (*commitment, error) {
+	c := &commitment{measured: e.meter.stage(stageCommit)}
+	var before *pipeline.Commitment
+	if after != nil {
+		before = after.Commitment
+	}
+	var err error
+	if c.Commitment, err = e.pipe.Begin(ctx, before, p); err != nil {
+		c.measured()
+		return nil, err
+	}
+	return c, nil
+}
+
+func (e *Engine) finishCommit(c *commitment) (pipeline.Report, error) {
+	defer c.measured()
+	r, err := c.Wait()
 	e.meter.count(&r)
 	return r, err
 }

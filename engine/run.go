@@ -161,7 +161,8 @@ func (e *Engine) sourceFailed(id string, err error) {
 }
 
 // drain polls a source until it has no more and everything is durable. It prepares one chunk while the one before is
-// committed. It returns how long to wait before the next poll.
+// decided on, and decides on that while the one before it is on its way to the disk. It returns how long to wait before
+// the next poll.
 func (e *Engine) drain(ctx context.Context, src *program.Plugin) (wait time.Duration, err error) {
 	checkpoint, err := e.checkpoint(src.ID)
 	if err != nil {
@@ -177,21 +178,37 @@ func (e *Engine) drain(ctx context.Context, src *program.Plugin) (wait time.Dura
 		wait, err = e.fetch(fetching, src, checkpoint, ready)
 		fetched <- err
 	}()
+	var last *commitment
 	for p := range ready {
 		if err != nil {
 			continue // what follows a failed commit is fetched again
 		}
-		var r pipeline.Report
-		if r, err = e.commit(ctx, p); err != nil {
-			stop()
-			continue
+		next, failed := e.startCommit(ctx, last, p)
+		if err = e.landed(src.ID, last); err == nil {
+			err = failed
 		}
-		e.meter.progress(src.ID, &r)
+		if last = next; err != nil {
+			stop()
+		}
 	}
-	if failed := <-fetched; err == nil {
-		err = failed
+	for _, failed := range []error{e.landed(src.ID, last), <-fetched} {
+		if err == nil {
+			err = failed
+		}
 	}
 	return wait, err
+}
+
+// landed waits for a chunk of a source to be durable.
+func (e *Engine) landed(source string, c *commitment) error {
+	if c == nil {
+		return nil
+	}
+	r, err := e.finishCommit(c)
+	if err == nil {
+		e.meter.progress(source, &r)
+	}
+	return err
 }
 
 // fetch polls and prepares until the source has no more.

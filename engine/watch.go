@@ -29,8 +29,8 @@ func (e *Engine) watch(ctx context.Context) error {
 	}
 	defer w.Close()
 	e.watchFolders(w, e.program)
-	quiet := time.NewTimer(settle)
-	quiet.Stop()
+	quiet := time.NewTimer(settle) // what changed before the folders were watched is noticed now
+	defer quiet.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -62,7 +62,7 @@ func (e *Engine) reloadChanged(ctx context.Context) {
 	if len(done.Restart) > 0 {
 		log.Warn().Strs("changed", done.Restart).Msg("this takes effect with the next start")
 	}
-	if f := e.opts.Events.Reloaded; f != nil {
+	if f := e.opts.Events.Reloaded; f != nil && (err != nil || len(done.Swapped)+len(done.Restart) > 0) {
 		f(done, err)
 	}
 }

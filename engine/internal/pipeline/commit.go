@@ -23,10 +23,68 @@ var errUnlabelled = errors.New("pipeline: an item has no labels yet")
 // of the chunk is in the store, or, of a chunk too large for one update, a first part without the checkpoint. Of a
 // source with checkpoints that part is remembered: the same chunk committed again goes on behind it.
 func (p *Pipeline) Commit(ctx context.Context, pr *Prepared) (Report, error) {
-	if err := p.resume(pr); err != nil {
+	c, err := p.Begin(ctx, nil, pr)
+	if err != nil {
 		return Report{}, err
 	}
-	return p.commit(ctx, pr)
+	return c.Wait()
+}
+
+// Commitment is a chunk on its way to the disk.
+type Commitment struct {
+	pending *store.Pending // nil when the chunk is durable already
+	writer  *writer
+	report  Report
+	err     error
+}
+
+// Begin does what Commit does up to the point where the chunk's update waits for the disk; Wait, which must be called,
+// does the rest. after is the chunk before it of the same source, or nil: when that fails this one fails too, so that no
+// checkpoint runs ahead of what it stands for. Chunks of one source are waited for in their order.
+func (p *Pipeline) Begin(ctx context.Context, after *Commitment, pr *Prepared) (*Commitment, error) {
+	if err := p.resume(pr); err != nil {
+		return nil, err
+	}
+	var w *writer
+	update := func(tx *store.Tx) error {
+		w = p.newWriter(tx, pr.chunk.ReceivedAt)
+		return w.chunk(pr)
+	}
+	var before *store.Pending
+	if after != nil {
+		before = after.pending
+	}
+	pending, err := p.cfg.Store.Begin(ctx, before, update)
+	switch {
+	case err == nil:
+		return &Commitment{pending: pending, writer: w}, nil
+	case !errors.Is(err, errUnlabelled) && !errors.Is(err, store.ErrTooLarge):
+		return nil, err
+	}
+	if after != nil { // what follows takes more than one update, none of which may run ahead
+		if after.settle(); after.err != nil {
+			return nil, after.err
+		}
+	}
+	report, err := p.commit(ctx, pr)
+	return &Commitment{report: report, err: err}, nil
+}
+
+// Wait returns once the chunk is durable and the hooks were called, or why it is not.
+func (c *Commitment) Wait() (Report, error) {
+	c.settle()
+	return c.report, c.err
+}
+
+func (c *Commitment) settle() {
+	if c.pending == nil {
+		return
+	}
+	if c.err = c.pending.Wait(); c.err == nil {
+		c.writer.told.tell()
+		c.report = c.writer.report
+	}
+	c.pending, c.writer = nil, nil
 }
 
 // resume leaves out what an earlier commit of the same chunk has made durable.

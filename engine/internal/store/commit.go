@@ -109,6 +109,7 @@ func (s *Store) failFollowers(err error) {
 		}
 		g := s.open
 		s.open = newGroup(nil)
+		s.epoch++
 		<-s.turn
 		g.err = err
 		close(g.done)

@@ -265,17 +265,17 @@ func TestGroupingDoesNotShow(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	var groups []*group
+	var pending []*Pending
 	for i := range 300 {
-		g, err := many.run(t.Context(), update(i))
+		p, err := many.Begin(t.Context(), nil, update(i))
 		if err != nil {
 			t.Fatal(err)
 		}
-		groups = append(groups, g)
+		pending = append(pending, p)
 	}
-	for _, g := range groups {
-		if <-g.done; g.err != nil {
-			t.Fatal(g.err)
+	for _, p := range pending {
+		if err := p.Wait(); err != nil {
+			t.Fatal(err)
 		}
 	}
 	if a, b := digest(t, one), digest(t, many); a != b {

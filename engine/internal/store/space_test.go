@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync/atomic"
 	"testing"
 )
@@ -103,7 +104,7 @@ func TestFullTakesFollowersAlong(t *testing.T) {
 	must(t, s, func(tx *Tx) { tx.Set(key("a"), []byte("1")) })
 	holding.Store(true)
 	d.free.Store(1)
-	first, err := s.run(t.Context(), func(tx *Tx) error { tx.Set(key("a"), []byte("2")); return nil })
+	first, _, err := s.run(t.Context(), nil, func(tx *Tx) error { tx.Set(key("a"), []byte("2")); return nil })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,16 +117,16 @@ func TestFullTakesFollowersAlong(t *testing.T) {
 			return nil
 		}
 	}
-	onlyReads, err := s.run(t.Context(), reads("2"))
+	onlyReads, _, err := s.run(t.Context(), nil, reads("2"))
 	if err != nil || onlyReads != first {
 		t.Fatal("an update that read the first one does not wait for it", err)
 	}
 	refuse := errors.New("refused")
-	refused, err := s.run(t.Context(), func(tx *Tx) error { _, _ = tx.Get(key("a")); return refuse })
+	refused, _, err := s.run(t.Context(), nil, func(tx *Tx) error { _, _ = tx.Get(key("a")); return refuse })
 	if !errors.Is(err, refuse) || refused != first {
 		t.Error(err)
 	}
-	second, err := s.run(t.Context(), func(tx *Tx) error { tx.Set(key("b"), []byte("2")); return reads("2")(tx) })
+	second, _, err := s.run(t.Context(), nil, func(tx *Tx) error { tx.Set(key("b"), []byte("2")); return reads("2")(tx) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,6 +142,61 @@ func TestFullTakesFollowersAlong(t *testing.T) {
 	}
 	if v := read(t, s, key("b")); v != "" {
 		t.Errorf("b is %q", v)
+	}
+}
+
+// Updates that were begun one after the other become durable without a hole, whichever of them the disk has no room for
+// and however late that shows.
+func TestNothingStandsOnWhatFailed(t *testing.T) {
+	t.Parallel()
+	var d disk
+	o := d.options(100, -1)
+	var measured atomic.Int64
+	var over atomic.Bool
+	o.Free = func(string) (int64, error) {
+		if measured.Add(1)%7 == 0 && !over.Load() {
+			return 1, nil
+		}
+		return 1 << 40, nil
+	}
+	s := reopen(t, t.TempDir(), o)
+	durable := func() int { n, _ := strconv.Atoi(read(t, s, key("n"))); return n }
+	failures, holes := 0, 0
+	count := func(n int) func(tx *Tx) error {
+		return func(tx *Tx) error {
+			if v, err := tx.Get(key("n")); n > 1 && string(v) != strconv.Itoa(n-1) || err != nil && n > 1 {
+				holes++
+			}
+			tx.Set(key("n"), strconv.AppendInt(nil, int64(n), 10))
+			return nil
+		}
+	}
+	for n := 1; n < 2000; {
+		var last *Pending
+		for {
+			next, err := s.Begin(t.Context(), last, count(n))
+			if last != nil {
+				err = errors.Join(last.Wait(), err)
+			}
+			if last = next; err != nil {
+				failures++
+				if !errors.Is(err, ErrFull) {
+					t.Fatal(err)
+				}
+				break
+			}
+			if n++; n == 2000 {
+				break
+			}
+		}
+		if last != nil && last.Wait() != nil && n == 2000 {
+			failures++
+		}
+		n = durable() + 1
+	}
+	over.Store(true)
+	if failures < 10 || holes > 0 || durable() != 1999 {
+		t.Errorf("%d failures, %d holes, %d at the end", failures, holes, durable())
 	}
 }
 

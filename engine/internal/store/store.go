@@ -58,6 +58,7 @@ type Store struct {
 	arena   arena  // keys and records of updates
 	hint    int    // keys of the last update
 	closing bool
+	epoch   uint64 // how often a group has failed, and those that stood on it
 
 	sealed  chan *group   // a full group, handed to the committer
 	wake    chan struct{} // the open group holds something

@@ -19,36 +19,78 @@ import (
 //
 // Errors besides fn's: ErrFull, ErrPoisoned, ErrTooLarge, ErrKey, ErrClosed, ErrCorrupt or ctx's.
 func (s *Store) Update(ctx context.Context, fn func(*Tx) error) error {
-	s.arrived.Add(1)
-	s.waiting.Add(1)
-	defer s.waiting.Add(-1)
-	g, err := s.run(ctx, fn)
-	if g == nil {
+	p, err := s.Begin(ctx, nil, fn)
+	if err != nil {
 		return err
 	}
-	<-g.done
-	if g.err != nil {
-		return g.err
+	return p.Wait()
+}
+
+// Pending is an update whose function has run and whose writes are on their way to the disk. Updates that run
+// meanwhile see them.
+type Pending struct {
+	s     *Store
+	group *group // nil when there was nothing to write or to wait for
+	epoch uint64
+}
+
+// Begin runs fn as Update does, but returns before its writes are durable: Wait must be called, and says whether they
+// are. after is an update that must not be missing from below this one, or nil: when it fails, so does this one, whether
+// fn ran or not. An error means that nothing was written and there is nothing to wait for.
+func (s *Store) Begin(ctx context.Context, after *Pending, fn func(*Tx) error) (*Pending, error) {
+	s.arrived.Add(1)
+	s.waiting.Add(1)
+	p := &Pending{s: s}
+	var err error
+	p.group, p.epoch, err = s.run(ctx, after, fn)
+	if err == nil {
+		return p, nil
 	}
-	return err
+	if failed := p.Wait(); failed != nil { // what fn read never came to be
+		return nil, failed
+	}
+	return nil, err
+}
+
+// Wait returns nil once the update is durable. It must be called once, by any goroutine.
+func (p *Pending) Wait() error {
+	defer p.s.waiting.Add(-1)
+	if p.group == nil {
+		return nil
+	}
+	<-p.group.done
+	return p.group.err
+}
+
+// stands returns why nothing may be built on the update, or nil; the caller holds the turn. While the epoch is that of
+// the update, no group has failed since.
+func (p *Pending) stands() error {
+	if p == nil || p.group == nil || p.epoch == p.s.epoch {
+		return nil
+	}
+	<-p.group.done // the committer, which began the epoch, needs no turn to say so
+	return p.group.err
 }
 
 // run has its turn with fn. The group that it returns, if any, must become durable before the outcome stands.
-func (s *Store) run(ctx context.Context, fn func(*Tx) error) (*group, error) {
+func (s *Store) run(ctx context.Context, after *Pending, fn func(*Tx) error) (*group, uint64, error) {
 	if err := ctx.Err(); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	select {
 	case s.turn <- struct{}{}:
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return nil, 0, ctx.Err()
 	}
 	defer func() { <-s.turn }()
 	if s.closing {
-		return nil, ErrClosed
+		return nil, 0, ErrClosed
 	}
 	if err := s.poison(); err != nil {
-		return nil, err
+		return nil, 0, err
+	}
+	if err := after.stands(); err != nil {
+		return nil, 0, err
 	}
 	tx := s.begin()
 	defer tx.end()
@@ -58,12 +100,12 @@ func (s *Store) run(ctx context.Context, fn func(*Tx) error) (*group, error) {
 	}
 	switch {
 	case err != nil || len(tx.own) == 0:
-		return tx.saw, err
+		return tx.saw, s.epoch, err
 	case !s.limits.fits(tx.size, len(tx.own)):
-		return nil, errorf(ErrTooLarge, "write less in one update", "update has %d keys and %d bytes, expected at most %d and %d",
+		return nil, 0, errorf(ErrTooLarge, "write less in one update", "update has %d keys and %d bytes, expected at most %d and %d",
 			len(tx.own), tx.size, s.limits.count, s.limits.size)
 	}
-	return s.join(tx), nil
+	return s.join(tx), s.epoch, nil
 }
 
 // group is the updates of one commit.

@@ -1,0 +1,264 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/closedloop/closedloop/engine/internal/host"
+	"github.com/closedloop/closedloop/engine/internal/host/wasmhost"
+	"github.com/closedloop/closedloop/sdk/feedback"
+)
+
+// aim is something that is to hold, and what was found.
+type aim struct {
+	what, found string
+	reached     bool
+}
+
+// measureAims measures what the comparison does not tell, and judges all of it.
+func (r *report) measureAims(ctx context.Context, o *options, h *hosts, tmp string) error {
+	r.judgeSpeed()
+	if err := r.loading(ctx, o, h, filepath.Join(tmp, "warm")); err != nil {
+		return err
+	}
+	if err := r.parallel(ctx, o, h); err != nil {
+		return err
+	}
+	if err := r.resident(ctx, o, h); err != nil {
+		return err
+	}
+	return r.steady(ctx, o, h)
+}
+
+func (r *report) add(reached bool, what, format string, args ...any) {
+	r.aims = append(r.aims, aim{what, fmt.Sprintf(format, args...), reached})
+}
+
+// judgeSpeed judges the figures of the comparison.
+func (r *report) judgeSpeed() {
+	const one, sixteen = 0, 1
+	for _, language := range []string{"C", "Rust", "AssemblyScript", "Go"} {
+		most := 2.2
+		if language == "Go" {
+			most = 4
+		}
+		ratio := r.ratio("sandbox, "+language+" guest", sixteen)
+		r.add(ratio <= most, fmt.Sprintf("%s guest at most %.1f times native, batch 16", language, most), "%.2f times", ratio)
+	}
+	faster := r.peer(extismTimedName).figures[one].least / r.peer("sandbox, C guest").figures[one].least
+	r.add(faster >= 15, "C guest at least 15 times as fast as Extism with its timeout, batch 1", "%.1f times", faster)
+	allocs := 0.0
+	for _, p := range r.peers {
+		if strings.HasPrefix(p.name, "sandbox") {
+			for _, f := range p.figures {
+				allocs = max(allocs, f.allocs)
+			}
+		}
+	}
+	r.add(allocs == 0, "no allocation a call in the sandbox, any guest, any batch", "%.2f", allocs)
+	for i := 0; i+2 < len(r.metering); i += 3 {
+		plain := min(r.metering[i].figures[sixteen].least, r.metering[i+2].figures[sixteen].least)
+		cost := 100 * (r.metering[i+1].figures[sixteen].least/plain - 1)
+		r.add(cost <= 15, fmt.Sprintf("%s guest, batch 16: metering at most 15 %%", strings.TrimSuffix(r.metering[i+1].name, ", metered")), "%.1f %%", cost)
+	}
+}
+
+// loading measures how long it takes to load the guest in Go when its code is in the cache.
+func (r *report) loading(ctx context.Context, o *options, h *hosts, cache string) error {
+	times := []time.Duration{}
+	var cold time.Duration
+	for i := range min(o.rounds, 20) + 1 {
+		start := time.Now()
+		rt, err := wasmhost.New(cache)
+		if err != nil {
+			return err
+		}
+		p, err := rt.Load(ctx, h.module("Go"), spec("loaded"))
+		took := time.Since(start)
+		if err != nil {
+			return explained("loading", err)
+		}
+		if err := p.Close(ctx); err != nil {
+			return err
+		}
+		if err := rt.Close(ctx); err != nil {
+			return err
+		}
+		if i == 0 {
+			cold = took
+			continue
+		}
+		times = append(times, took)
+	}
+	slices.Sort(times)
+	r.add(times[0] < 50*time.Millisecond, "Go guest loads in under 50 ms with a warm cache",
+		"%.1f ms at least, %.1f ms in the middle (%.0f ms with a cold one)", ms(times[0]), ms(times[len(times)/2]), ms(cold))
+	return nil
+}
+
+func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+func (h *hosts) module(name string) []byte {
+	for _, m := range h.modules {
+		if m.name == name {
+			return m.wasm
+		}
+	}
+	return nil
+}
+
+// parallel measures what two callers get done, against one.
+func (r *report) parallel(ctx context.Context, o *options, h *hosts) error {
+	items := reviews(16)
+	var found [3]float64
+	names := []string{"C", "Go", "native"}
+	for i, name := range names {
+		pair := [2]contender{native("one"), native("two")}
+		if p := h.plugins[name]; p != nil {
+			pair = [2]contender{plugin(name, p), plugin(name, p)} // of two callers at once each gets an instance
+		}
+		var err error
+		if found[i], err = speedup(ctx, o, pair, items); err != nil {
+			return err
+		}
+	}
+	for i, name := range names[:2] {
+		r.add(found[i] >= 1.5, "two instances of the "+name+" guest do at least 1.5 times the work of one",
+			"%.2f times; native code in two goroutines: %.2f times", found[i], found[2])
+	}
+	return nil
+}
+
+// speedup returns how much more two contenders at once do than one. Rounds of one and of two take turns.
+func speedup(ctx context.Context, o *options, pair [2]contender, items []feedback.Item) (float64, error) {
+	n, err := calibrate(pair[0], items, 2*o.round)
+	if err != nil {
+		return 0, err
+	}
+	one, two := time.Duration(math.MaxInt64), time.Duration(math.MaxInt64)
+	for range o.rounds {
+		if ctx.Err() != nil {
+			return 0, ctx.Err()
+		}
+		took, err := together(pair[:1], items, n)
+		if err != nil {
+			return 0, err
+		}
+		one = min(one, took)
+		if took, err = together(pair[:], items, n); err != nil {
+			return 0, err
+		}
+		two = min(two, took)
+	}
+	return 2 * float64(one) / float64(two), nil
+}
+
+// together lets contenders make n calls each at the same time.
+func together(all []contender, items []feedback.Item, n int) (time.Duration, error) {
+	errs := make([]error, len(all))
+	var done sync.WaitGroup
+	start := time.Now()
+	for i := range all {
+		done.Go(func() { _, errs[i] = repeat(all[i], items, n) })
+	}
+	done.Wait()
+	took := time.Since(start)
+	for _, err := range errs {
+		if err != nil {
+			return 0, err
+		}
+	}
+	return took, nil
+}
+
+// resident measures the memory of this process that a used instance of the guest in Go takes up.
+func (r *report) resident(ctx context.Context, o *options, h *hosts) error {
+	const instances = 8
+	const what = "at most 5 MB resident for a used instance of the Go guest"
+	items := reviews(16)
+	use := func(p host.Plugin) error {
+		_, err := repeat(plugin("resident", p), items, min(5*o.rounds, 2000))
+		return err
+	}
+	if err := use(h.plugins["Go"]); err != nil {
+		return err
+	}
+	before, ok := residentBytes()
+	if !ok {
+		r.add(false, what, "not measured: it is read from /proc")
+		return nil
+	}
+	for i := range instances {
+		p, err := h.runtime.Load(ctx, h.module("Go"), spec(fmt.Sprint("resident", i)))
+		if err != nil {
+			return explained("resident", err)
+		}
+		defer p.Close(ctx)
+		if err := use(p); err != nil {
+			return err
+		}
+	}
+	after, _ := residentBytes()
+	each := float64(after-before) / instances / 1e6
+	r.add(each <= 5, what, "%.2f MB, the mean of %d", each, instances)
+	return nil
+}
+
+// steady calls guests very often and compares the memory of this process before and after.
+func (r *report) steady(ctx context.Context, o *options, h *hosts) error {
+	items := reviews(1)
+	for _, name := range []string{"C", "Rust", "AssemblyScript", "Go"} {
+		s := spec("steady")
+		s.Limits.Instances = 1
+		p, err := h.runtime.Load(ctx, h.module(name), s)
+		if err != nil {
+			return explained("steady", err)
+		}
+		defer p.Close(ctx)
+		if _, err := repeat(plugin(name, p), items, o.million/10); err != nil {
+			return err
+		}
+		start := p.Stats()
+		held, ok := residentBytes()
+		for range 10 {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			if _, err := repeat(plugin(name, p), items, o.million/10); err != nil {
+				return err
+			}
+		}
+		end := p.Stats()
+		now, _ := residentBytes()
+		grown := "memory of the process not known"
+		if ok {
+			grown = fmt.Sprintf("the process by %.1f MB", float64(now-held)/1e6)
+		}
+		r.add(end.Memory == start.Memory && end.Made == 1 && now-held < 2e6,
+			fmt.Sprintf("%s guest does not grow in %d calls", name, o.million),
+			"its memory by %d bytes from %d, %s", end.Memory-start.Memory, start.Memory, grown)
+	}
+	return nil
+}
+
+// residentBytes returns how much memory of this process is resident once what is free was given back.
+func residentBytes() (int64, bool) {
+	debug.FreeOSMemory()
+	data, err := os.ReadFile("/proc/self/statm")
+	fields := bytes.Fields(data)
+	if err != nil || len(fields) < 2 {
+		return 0, false
+	}
+	pages, err := strconv.ParseInt(string(fields[1]), 10, 64)
+	return pages * int64(os.Getpagesize()), err == nil
+}

@@ -1,0 +1,2 @@
+/* The categorizer as a plugin. */
+#include "label.h"

@@ -29,6 +29,7 @@ import (
 	"text/template"
 
 	"github.com/closedloop/closedloop/sdk"
+	"github.com/closedloop/closedloop/sdk/assemblyscript"
 	"github.com/closedloop/closedloop/sdk/c"
 	"github.com/closedloop/closedloop/sdk/rust"
 )
@@ -235,6 +236,8 @@ func sdkOf(language string) fs.FS {
 		return rust.Files
 	case "c":
 		return c.Files
+	case "assemblyscript":
+		return assemblyscript.Files
 	}
 	return nil
 }

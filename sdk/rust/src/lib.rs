@@ -47,6 +47,7 @@ mod json;
 mod labels;
 pub mod testing;
 #[cfg(test)]
+#[path = "../vectors.rs"]
 mod vectors;
 
 pub use connect::{

@@ -1,7 +1,7 @@
 // Takes the sentiment from ratings that stand in the text, such as 4/5, 9 out of 10, 2 stars or ★★★☆☆.
-import { Bytes, Config, Failure, Item, Labels, Plugin, use } from "../../../../sdk/assemblyscript/closedloop";
+import { Bytes, Config, Failure, Item, Labels, Plugin, use } from "../../../../sdk/assemblyscript";
 
-export { cl_abi, cl_alloc, cl_configure, cl_categorize } from "../../../../sdk/assemblyscript/closedloop";
+export { cl_abi, cl_alloc, cl_configure, cl_categorize } from "../../../../sdk/assemblyscript";
 
 class Stars extends Plugin {
   private theme: string = "";

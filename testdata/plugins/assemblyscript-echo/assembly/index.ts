@@ -2,11 +2,11 @@
 import {
   Attribute, Config, Failure, files, http, Item, kvGet, kvPut, Labels, Level, log, Message, NewItem, Note, now, Plugin,
   PollRequest, PollResult, readFile, ReceiveRequest, ReceiveResult, Request, use, ValueKind,
-} from "../../../../sdk/assemblyscript/closedloop";
+} from "../../../../sdk/assemblyscript";
 
 export {
   cl_abi, cl_alloc, cl_configure, cl_categorize, cl_poll, cl_receive, cl_deliver,
-} from "../../../../sdk/assemblyscript/closedloop";
+} from "../../../../sdk/assemblyscript";
 
 function digits(v: u64): string {
   return v.toString(16).padStart(16, "0");

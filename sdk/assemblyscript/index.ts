@@ -2,8 +2,8 @@
  * Plugins for Closedloop in AssemblyScript. A plugin is a class that overrides what it can do; the module's entry file
  * makes one and exports the functions of its abilities:
  *
- *     import { Failure, Item, Labels, Plugin, use } from "./closedloop";
- *     export { cl_abi, cl_alloc, cl_configure, cl_categorize } from "./closedloop";
+ *     import { Failure, Item, Labels, Plugin, use } from "../closedloop";
+ *     export { cl_abi, cl_alloc, cl_configure, cl_categorize } from "../closedloop";
  *
  *     class Shouting extends Plugin {
  *       categorize(item: Item, labels: Labels): Failure | null {
@@ -18,7 +18,7 @@
  *     use(new Shouting());
  *
  * The compiler is asc of the npm package assemblyscript, with the options `--exportStart _initialize` and
- * `--use abort=assembly/closedloop/host/abort`, so that the module imports nothing but functions of the host.
+ * `--use abort=closedloop/host/abort`, so that the module imports nothing but functions of the host.
  *
  * A malformed frame is answered with a failure, never with a trap. Items are views of the host's frame; their strings
  * are made when they are read, and item.bytes costs nothing.

@@ -41,6 +41,13 @@ const (
 	CookieValue = "e2c7a5b0-closed-loop-plugin"
 )
 
+// An engine that sets ParentKey to ParentValue holds the other end of the plugin's standard input for as long as it lives:
+// the plugin ends when its input does, so that it is not left behind by an engine that was killed.
+const (
+	ParentKey   = "CLOSEDLOOP_PARENT"
+	ParentValue = "stdin"
+)
+
 // service is the name of the one service in go-plugin's set.
 const service = "closedloop"
 

@@ -42,6 +42,12 @@ func run(args []string, getenv func(string) string, stdout, stderr io.Writer) in
 			"%s: hint: name it in program.yaml with trust: process, or print its manifest with --manifest\n", name, name)
 		return 2
 	}
+	if getenv(rpc.ParentKey) == rpc.ParentValue {
+		go func() {
+			_, _ = io.Copy(io.Discard, os.Stdin) // an error is an end as well
+			os.Exit(0)
+		}()
+	}
 	rpc.Serve(&process{})
 	return 0
 }

@@ -370,6 +370,11 @@ func testByHand(t *testing.T, file string) {
 	if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || exit.ExitCode() != 2 || !strings.Contains(string(out), "hint: name it in program.yaml") {
 		t.Errorf("by hand: %q, %v", out, err)
 	}
+	cmd := exec.CommandContext(t.Context(), file) // whose input ends at once, as when the engine is gone
+	cmd.Env = append(os.Environ(), rpc.CookieKey+"="+rpc.CookieValue, rpc.ParentKey+"="+rpc.ParentValue)
+	if out, err := cmd.Output(); err != nil {
+		t.Errorf("without an engine: %q, %v", out, err)
+	}
 	var stderr bytes.Buffer
 	if code := run([]string{"x"}, os.Getenv, io.Discard, &stderr); code != 2 || !strings.Contains(stderr.String(), "0 plugins are registered") {
 		t.Errorf("without a plugin: %d, %s", code, &stderr)

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -40,9 +42,23 @@ type process struct {
 	once    sync.Once
 }
 
+// dirPrefix begins the names of the folders of sockets; the engine's process id and something random follow it.
+const dirPrefix = "closedloop-plugin-"
+
+// sweep removes the folders that engines which were killed have left behind.
+func sweep() {
+	left, _ := filepath.Glob(filepath.Join(os.TempDir(), dirPrefix+"*")) // it fails only for a malformed pattern
+	for _, dir := range left {
+		pid, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(dir), dirPrefix), "-")
+		if n, err := strconv.Atoi(pid); err == nil && n > 0 && !alive(n) {
+			_ = os.RemoveAll(dir) // another engine may do so at the same time
+		}
+	}
+}
+
 // spawn starts a process.
 func (p *Plugin) spawn() (*process, error) {
-	dir, err := os.MkdirTemp("", "closedloop-plugin-")
+	dir, err := os.MkdirTemp("", dirPrefix+strconv.Itoa(os.Getpid())+"-")
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errSpawn, err)
 	}

@@ -5,8 +5,10 @@
 // bounded, its standard error is kept for errors, and its code is checked against the program's pin before it runs.
 // One call runs at a time. A call that does not end in time, a crash or a malformed answer costs the process, and what
 // it has started itself; the next call starts a new one, after a pause that doubles with every failure in a row. It
-// waits for a short pause and fails with host.CodeUnavailable in a long one. On Linux the process ends with the engine,
-// however that ends; its socket lies in a folder that is removed. The engine's standard input stays the engine's.
+// waits for a short pause and fails with host.CodeUnavailable in a long one. The process ends with the engine, however
+// that ends: a plugin of package serve because its standard input does, on Linux any. Its socket lies in a folder that is
+// removed with the process, or by the next engine of this user that starts one. The engine's standard input stays the
+// engine's.
 //
 //	p, err := processhost.Start(ctx, "plugins/ocr", pin, spec)
 //	defer p.Close(ctx)
@@ -76,6 +78,7 @@ func Start(ctx context.Context, path, pin string, spec host.Spec) (*Plugin, erro
 	if problems := spec.Manifest.Check(); len(problems) > 0 {
 		return nil, p.fail("load", host.CodeModule, problems[0])
 	}
+	sweep()
 	if p.set, err = grants.Open(&p.spec, p.version); err != nil {
 		return nil, err
 	}
@@ -230,6 +233,9 @@ func (p *Plugin) ask(ctx context.Context, proc *process, limit time.Duration, at
 	proc.session.Begin(at)
 	proc.output.Reset()
 	answer, err := proc.rpc.Call(limited, frame)
+	if err == nil {
+		err = limited.Err() // an answer that says that there was no time comes too late
+	}
 	if err != nil {
 		return err
 	}

@@ -22,6 +22,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if path := os.Getenv(victimEnv); path != "" {
+		victim(path)
+	}
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
 		hosttest.Clean()
 		os.Exit(code)

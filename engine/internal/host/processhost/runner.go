@@ -9,14 +9,17 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-plugin/runner"
+
+	"github.com/closedloop/closedloop/sdk/rpc"
 )
 
 // child runs a plugin's executable for go-plugin. Unlike go-plugin's own runner it withholds the engine's standard
-// input, notes the end of the process as soon as it comes, and then ends what the process has started itself.
+// input, by whose end the process finds out that the engine is gone, notes the end of the process as soon as it comes, and then ends what the process has started itself.
 type child struct {
 	cmd            *exec.Cmd
 	stdout, stderr *os.File
-	done           chan struct{} // closed when the process has ended
+	input          io.WriteCloser // the other end of the process's input: it ends when this process does
+	done           chan struct{}  // closed when the process has ended
 	state          *os.ProcessState
 }
 
@@ -25,7 +28,7 @@ var _ runner.Runner = (*child)(nil)
 // newChild prepares to run the executable with the environment.
 func newChild(path string, env []string) *child {
 	cmd := exec.Command(path)
-	cmd.Env = env
+	cmd.Env = append(env, rpc.ParentKey+"="+rpc.ParentValue)
 	if root := os.Getenv("SYSTEMROOT"); root != "" { // without it nothing runs on Windows
 		cmd.Env = append(cmd.Env, "SYSTEMROOT="+root)
 	}
@@ -44,7 +47,11 @@ func (c *child) Start(context.Context) error {
 		}
 	}
 	c.cmd.Stdout, c.cmd.Stderr = ends[0], ends[1]
-	err := c.cmd.Start()
+	input, err := c.cmd.StdinPipe()
+	if err == nil {
+		c.input = input
+		err = c.cmd.Start()
+	}
 	closeAll(ends[:]...)
 	if err != nil {
 		closeAll(c.stdout, c.stderr)

@@ -114,6 +114,16 @@ func (g *guest) obey(ctx context.Context, word, rest string, out *sdk.Result) er
 		out.Drop = rest
 	case "log":
 		g.host.Log(sdk.Warn, rest)
+	case "shout": // past whatever stands between
+		raw := os.NewFile(1, "stdout")
+		for range 100 {
+			if _, err := raw.Write(filled(64 << 10)); err != nil {
+				return err
+			}
+		}
+		out.AddTheme("shouted", 1)
+	case "huge":
+		out.Drop = strings.Repeat("x", 65<<20)
 	case "put":
 		key, value, _ := strings.Cut(rest, " ")
 		return g.host.KVPut(key, []byte(value))

@@ -32,6 +32,8 @@ type scratch struct {
 	work     []span   // results of nodes, as a stack
 	finds    []find
 	tonal    []tonal         // in the order of endsBefore
+	numbered bool            // the words of both parts are counted
+	places   []position      // of the finds of a theme
 	negators []span          // likewise
 	evidence []feedback.Span // of all the items of a call
 }
@@ -75,7 +77,7 @@ func (b *book) readParts(title, text string, composed bool) bool {
 		b.round = 1
 	}
 	b.hits, b.asking, b.finds = b.hits[:1], b.asking[:0], b.finds[:0]
-	b.tonal, b.negators = b.tonal[:0], b.negators[:0]
+	b.tonal, b.negators, b.numbered = b.tonal[:0], b.negators[:0], false
 	b.divide = uint32(len(title))
 	p := &b.parts[0]
 	p.text, p.base = title, 0
@@ -253,7 +255,7 @@ func (b *book) list(id uint32, t *term, s span) {
 	list.last = n
 	b.hits = append(b.hits, hit{span: s})
 	if t.tone != 0 {
-		b.tonal = append(b.tonal, tonal{s, t.tone})
+		b.tonal = append(b.tonal, tonal{span: s, tone: t.tone})
 		for i := len(b.tonal) - 1; i > 0 && endsBefore(b.tonal[i].span, b.tonal[i-1].span); i-- {
 			b.tonal[i], b.tonal[i-1] = b.tonal[i-1], b.tonal[i]
 		}

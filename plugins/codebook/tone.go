@@ -1,8 +1,7 @@
 package codebook
 
 import (
-	"cmp"
-	"slices"
+	"math/bits"
 	"strings"
 	"unicode/utf8"
 )
@@ -17,7 +16,11 @@ const reach = 3
 type tonal struct {
 	span
 	tone int8
+	at   position // once settled
 }
+
+// position is a place in words: how many begin before its start, and before its end.
+type position struct{ start, end uint32 }
 
 // prepareTones works out every tone there can be, so that results can point to them for ever.
 func (b *book) prepareTones() {
@@ -61,8 +64,26 @@ func (b *book) itemTone() *float64 {
 func (b *book) settleTones() {
 	b.tonal = longest(b.tonal)
 	for i := range b.tonal {
-		b.tonal[i].tone = b.negate(b.tonal[i])
+		t := &b.tonal[i]
+		t.at = b.position(t.span)
+		if len(b.negators) > 0 {
+			t.tone = b.negate(t.span, t.tone)
+		}
 	}
+}
+
+// position returns where a place is in words. No place of the title is near one of the text.
+func (b *book) position(s span) position {
+	if !b.numbered {
+		b.numbered = true
+		n := uint32(0)
+		if b.divide > 0 {
+			n = b.parts[0].number(0) + uint32(b.window)
+		}
+		b.parts[1].number(n)
+	}
+	p := b.partOf(s)
+	return position{p.before(s.start - p.base), p.before(s.end - p.base)}
 }
 
 // endsBefore orders places by their ends, and the shorter first where they end together.
@@ -83,15 +104,15 @@ func longest(tones []tonal) []tonal {
 }
 
 // negate returns the tone of a word, turned around when a negator stands before it in the same clause.
-func (b *book) negate(t tonal) int8 {
-	i, _ := slices.BinarySearchFunc(b.negators, t.start+1, func(n span, start uint32) int { return cmp.Compare(n.end, start) })
-	if i == 0 || !b.within(b.negators[i-1], t.span, reach-1) {
-		return t.tone
+func (b *book) negate(s span, tone int8) int8 {
+	i := len(b.negators) - 1
+	for i >= 0 && b.negators[i].end > s.start {
+		i--
 	}
-	if endsClause(b.between(b.negators[i-1], t.span)) {
-		return t.tone
+	if i < 0 || !b.within(b.negators[i], s, reach-1) || endsClause(b.between(b.negators[i], s)) {
+		return tone
 	}
-	return -t.tone
+	return -tone
 }
 
 // between returns the text between two places of one part.
@@ -102,9 +123,14 @@ func (b *book) between(first, second span) string {
 
 // themeTone returns the tone of a theme: of the words near its finds, else its own.
 func (b *book) themeTone(t *theme, finds []find) *float64 {
+	finds = finds[:min(len(finds), maxEvidence)]
+	b.places = b.places[:0]
+	for i := range finds {
+		b.places = append(b.places, b.position(finds[i].span()))
+	}
 	var c count
-	for _, w := range b.tonal {
-		if b.nearAny(w.span, finds) {
+	for i := range b.tonal {
+		if w := &b.tonal[i]; b.nearAny(w.span, w.at, finds) {
 			c.add(w.tone)
 		}
 	}
@@ -114,8 +140,8 @@ func (b *book) themeTone(t *theme, finds []find) *float64 {
 			continue
 		}
 		for i := list.first; i != 0; i = b.hits[i].next {
-			if s := b.hits[i].span; b.nearAny(s, finds) {
-				c.add(b.negate(tonal{s, w.tone}))
+			if s := b.hits[i].span; b.nearAny(s, b.position(s), finds) {
+				c.add(b.negate(s, w.tone))
 			}
 		}
 	}
@@ -125,16 +151,43 @@ func (b *book) themeTone(t *theme, finds []find) *float64 {
 	return t.tone
 }
 
-// nearAny reports whether a word lies within one of the first finds or near one: in the same sentence, with fewer than
-// b.window words between.
-func (b *book) nearAny(w span, finds []find) bool {
-	for i := range finds[:min(len(finds), maxEvidence)] {
-		first, second := w, finds[i].span()
-		if second.start < first.start {
-			first, second = second, first
-		}
-		if first.end > second.start || b.within(first, second, b.window-1) && !endsSentence(b.between(first, second)) {
+// nearAny reports whether a word lies within one of the finds or near one: in the same sentence, with fewer than
+// b.window words between. b.places has the finds in words.
+func (b *book) nearAny(w span, at position, finds []find) bool {
+	window := uint32(b.window)
+	for i, place := range b.places {
+		s := finds[i].span()
+		if w.start <= s.start {
+			if w.end > s.start || place.start-at.end < window && !b.sentenceEnds(w.end, s.start) {
+				return true
+			}
+		} else if s.end > w.start || at.start-place.end < window && !b.sentenceEnds(s.end, w.start) {
 			return true
+		}
+	}
+	return false
+}
+
+// sentenceEnds reports whether a sentence ends between two offsets of one part. What ends one stands between words.
+func (b *book) sentenceEnds(from, to uint32) bool {
+	p := &b.parts[1]
+	if from < b.divide {
+		p = &b.parts[0]
+	}
+	from, to = from-p.base, to-p.base
+	for i := from / 64; i <= to/64; i++ {
+		s := p.separators[i]
+		if i == from/64 {
+			s &= ^uint64(0) << (from % 64)
+		}
+		if i == to/64 {
+			s &= 1<<(to%64) - 1
+		}
+		for ; s != 0; s &= s - 1 {
+			at := i*64 + uint32(bits.TrailingZeros64(s))
+			if p.text[at] != ' ' {
+				return endsSentence(p.text[at:to])
+			}
 		}
 	}
 	return false

@@ -8,6 +8,13 @@ type marks struct {
 	separators []uint64 // bytes between words, and all from size on
 	breaks     []uint64 // words that begin without a separator before them; nil when there are none
 	broken     []uint64 // the memory of breaks
+	begins     []begin  // by block; see number
+}
+
+// begin has the bytes of a block that words begin at, and how many words begin before the block.
+type begin struct {
+	at     uint64
+	before uint32
 }
 
 // reset empties the marks for a text of size bytes.
@@ -116,6 +123,23 @@ func (m *marks) end(at uint32) uint32 {
 		}
 		i, mask = i+1, ^uint64(0)
 	}
+}
+
+// number has the words counted, from first on, and returns how many that makes.
+func (m *marks) number(first uint32) uint32 {
+	m.begins = m.begins[:0]
+	for i := range m.separators {
+		s := m.starts(i)
+		m.begins = append(m.begins, begin{s, first})
+		first += uint32(bits.OnesCount64(s))
+	}
+	return first
+}
+
+// before returns how many words begin before the offset at, which is at most the size of the text.
+func (m *marks) before(at uint32) uint32 {
+	b := &m.begins[at/64]
+	return b.before + uint32(bits.OnesCount64(b.at&(1<<(at%64)-1)))
 }
 
 // near reports whether at most n words begin from the offset from to before the offset to.

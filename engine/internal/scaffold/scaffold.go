@@ -120,28 +120,48 @@ func New(ctx context.Context, dir string, o Options) (*Made, error) {
 		}
 		made.Files = append(made.Files, f.name)
 	}
-	made.finish(ctx)
+	made.finish(ctx, data)
 	return made, nil
 }
 
 // finish says what is to be done next.
-func (m *Made) finish(ctx context.Context) {
+func (m *Made) finish(ctx context.Context, d *Data) {
 	m.Commands = []string{"cd " + quoted(m.Dir)}
-	if m.Language != "go" {
-		if m.Language == "assemblyscript" {
-			m.Commands = append(m.Commands, "npm install")
-		}
-		m.Commands = append(m.Commands, "closedloop plugin build . -o "+m.Name+".wasm", "closedloop run --once program")
-		return
+	if m.Language == "go" {
+		m.complete(ctx)
 	}
+	m.Commands = append(m.Commands, testCommands(m.Language, d)...)
+	if m.Language != "go" {
+		m.Commands = append(m.Commands, "closedloop plugin build . -o "+m.Name+".wasm")
+	}
+	m.Commands = append(m.Commands, "closedloop run --once program")
+}
+
+// testCommands are how the test of a plugin is run.
+func testCommands(language string, d *Data) []string {
+	switch language {
+	case "rust":
+		return []string{"cargo test"}
+	case "c":
+		test := "test/" + d.Package + "_test"
+		return []string{"clang -I. -o " + test + " " + test + ".c && " + test}
+	case "assemblyscript":
+		return []string{"npm install", "npm test"}
+	}
+	return []string{"go test ./..."}
+}
+
+// complete has the go command add what closedloop needs to go.mod, or says why that is left to do.
+func (m *Made) complete(ctx context.Context) {
 	if err := tidy(ctx, m.Dir); err != nil {
 		m.Note = "go.mod lists closedloop alone, because the go command could not complete it: " + err.Error()
 		m.Commands = append(m.Commands, "go mod tidy")
-	} else if _, err := os.Stat(filepath.Join(m.Dir, "go.sum")); err == nil {
+		return
+	}
+	if _, err := os.Stat(filepath.Join(m.Dir, "go.sum")); err == nil {
 		m.Files = append(m.Files, "go.sum")
 		slices.Sort(m.Files)
 	}
-	m.Commands = append(m.Commands, "go test ./...", "closedloop run --once program")
 }
 
 // quoted writes a path as a shell takes it.

@@ -37,7 +37,7 @@ func (s *scripted) Categorize(_ context.Context, items []feedback.Item) (*host.B
 			return nil, &host.Error{Plugin: "scripted", Call: "categorize", Code: host.Code(code), Cause: errors.New("poisoned")}
 		}
 	}
-	b := host.NewBatch(func() {})
+	b := &host.Batch{}
 	for _, it := range items {
 		r := sdk.Result{Drop: it.Text}
 		if it.Text == "bad" {
@@ -45,7 +45,7 @@ func (s *scripted) Categorize(_ context.Context, items []feedback.Item) (*host.B
 		}
 		b.Results = append(b.Results, r)
 	}
-	return &b, nil
+	return b, nil
 }
 
 func itemsOf(n int) []feedback.Item {

@@ -136,19 +136,6 @@ func set[T int | int64 | time.Duration](p *T, value T) {
 	}
 }
 
-// Batch is the answer to Categorize.
-type Batch struct {
-	// Results has one result per item. The slices in it, but not the strings, are overwritten after Release.
-	Results []sdk.Result
-	release func()
-}
-
-// NewBatch returns an empty batch whose Release calls release, for the packages that load plugins.
-func NewBatch(release func()) Batch { return Batch{release: release} }
-
-// Release gives the batch's memory back. Neither the batch nor its results may be used after it.
-func (b *Batch) Release() { b.release() }
-
 // TimeOf returns the time of a call to categorize the items: the latest receive time among them, so that the same
 // items are always categorized at the same time.
 func TimeOf(items []feedback.Item) feedback.Time {

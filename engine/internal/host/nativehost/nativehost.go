@@ -16,7 +16,6 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
-	"sync"
 	"time"
 
 	"github.com/closedloop/closedloop/engine/internal/host"
@@ -39,9 +38,7 @@ type Plugin struct {
 	counter host.Counter
 	stop    context.CancelFunc
 	stopped context.Context
-
-	mu      sync.Mutex
-	batches []*batch
+	batches host.Batches
 }
 
 var _ host.Plugin = (*Plugin)(nil)
@@ -51,11 +48,6 @@ type instance struct {
 	session *grants.Session
 	out     []sdk.Result
 	frame   []byte
-}
-
-type batch struct {
-	host.Batch
-	reader wire.ResultReader
 }
 
 // New makes a plugin and its first instance, so that settings that the plugin refuses show at once. Spec.Manifest is
@@ -107,7 +99,7 @@ func (p *Plugin) Stats() host.Stats { return p.counter.Stats() }
 // Categorize implements host.Plugin.
 func (p *Plugin) Categorize(ctx context.Context, items []feedback.Item) (*host.Batch, error) {
 	start := time.Now()
-	b := p.batch()
+	b := p.batches.Get()
 	err := p.call(ctx, string(sdk.AbilityCategorize), p.shared, host.TimeOf(items), func(ctx context.Context, in *instance) error {
 		c, ok := in.value.(sdk.Categorizer)
 		if !ok {
@@ -127,16 +119,14 @@ func (p *Plugin) Categorize(ctx context.Context, items []feedback.Item) (*host.B
 		if err := p.fits(in.frame); err != nil {
 			return err
 		}
-		var err error
-		b.Results, err = b.reader.Read(in.frame, len(items))
-		return err
+		return b.Read(in.frame, len(items))
 	})
 	p.counter.Call(time.Since(start), len(items), err)
 	if err != nil {
 		b.Release()
 		return nil, err
 	}
-	return &b.Batch, nil
+	return b, nil
 }
 
 // Poll implements host.Plugin.
@@ -348,22 +338,4 @@ func (p *Plugin) fits(frame []byte) error {
 		return fmt.Errorf("the answer has %d bytes, expected at most %d", len(frame), p.limits.Output)
 	}
 	return nil
-}
-
-// batch returns a batch that is not in use.
-func (p *Plugin) batch() *batch {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if n := len(p.batches); n > 0 {
-		b := p.batches[n-1]
-		p.batches = p.batches[:n-1]
-		return b
-	}
-	b := new(batch)
-	b.Batch = host.NewBatch(func() {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.batches = append(p.batches, b)
-	})
-	return b
 }

@@ -45,18 +45,13 @@ type Plugin struct {
 	lane    *pool.Pool[*process] // one process, one call at a time
 	counter host.Counter
 	pause   pause
+	batches host.Batches
 
 	mu      sync.Mutex
 	current *process // runs now, if any
-	batches []*batch
 }
 
 var _ host.Plugin = (*Plugin)(nil)
-
-type batch struct {
-	host.Batch
-	reader wire.ResultReader
-}
 
 // Start starts the executable at path and configures it. A pin is the SHA-256 of the file in hexadecimal; an empty one
 // is not compared.
@@ -113,17 +108,16 @@ func (p *Plugin) Stats() host.Stats { return p.counter.Stats() }
 // Categorize implements host.Plugin.
 func (p *Plugin) Categorize(ctx context.Context, items []feedback.Item) (*host.Batch, error) {
 	start, at := time.Now(), host.TimeOf(items)
-	b := p.batch()
-	err := p.ability(ctx, sdk.AbilityCategorize, at, wire.AppendItems(nil, at, items), func(answer []byte) (err error) {
-		b.Results, err = b.reader.Read(answer, len(items))
-		return err
+	b := p.batches.Get()
+	err := p.ability(ctx, sdk.AbilityCategorize, at, wire.AppendItems(nil, at, items), func(answer []byte) error {
+		return b.Read(answer, len(items))
 	})
 	p.counter.Call(time.Since(start), len(items), err)
 	if err != nil {
 		b.Release()
 		return nil, err
 	}
-	return &b.Batch, nil
+	return b, nil
 }
 
 // Poll implements host.Plugin.
@@ -332,22 +326,4 @@ func (p *Plugin) Close(ctx context.Context) error {
 		p.set.Close()
 	}
 	return err
-}
-
-// batch returns a batch that is not in use.
-func (p *Plugin) batch() *batch {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if n := len(p.batches); n > 0 {
-		b := p.batches[n-1]
-		p.batches = p.batches[:n-1]
-		return b
-	}
-	b := new(batch)
-	b.Batch = host.NewBatch(func() {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.batches = append(p.batches, b)
-	})
-	return b
 }

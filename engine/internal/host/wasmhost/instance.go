@@ -305,24 +305,24 @@ func (in *instance) send(f api.Function, frame []byte) ([]byte, error) {
 }
 
 // categorize writes items into the guest's memory and reads the results from it.
-func (in *instance) categorize(at feedback.Time, items []feedback.Item, into *wire.ResultReader) ([]sdk.Result, error) {
+func (in *instance) categorize(at feedback.Time, items []feedback.Item, into *host.Batch) error {
 	b, err := in.reserve(1)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	n := wire.PutItems(b[:cap(b)], at, items)
 	if n == 0 {
 		if n = wire.ItemsSize(items); n > wire.MaxFrame {
-			return nil, sdk.Fatal("the batch does not fit a frame: too many items or too many bytes")
+			return sdk.Fatal("the batch does not fit a frame: too many items or too many bytes")
 		}
 		if b, err = in.reserve(n); err != nil {
-			return nil, err
+			return err
 		}
 		wire.PutItems(b, at, items)
 	}
 	answer, err := in.run(in.invoke, n)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	return into.Read(answer, len(items))
 }

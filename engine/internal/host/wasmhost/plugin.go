@@ -27,26 +27,15 @@ type Plugin struct {
 	shared  *pool.Pool[*instance]
 	poller  *pool.Pool[*instance] // the one instance that polls
 	counter host.Counter
+	batches host.Batches
 
 	stopped context.Context // ends when running calls are to be cut off
 	stop    context.CancelCauseFunc
 	closing sync.Mutex
 	closed  bool
-
-	mu      sync.Mutex
-	batches []*batch // not in use
 }
 
 var _ host.Plugin = (*Plugin)(nil)
-
-// batch is an answer to Categorize and the memory it is read into.
-type batch struct {
-	host.Batch
-	reader wire.ResultReader
-}
-
-// maxBatches is how many batches that are not in use are kept.
-const maxBatches = 64
 
 // Manifest implements host.Plugin.
 func (p *Plugin) Manifest() *sdk.Manifest { return &p.spec.Manifest }
@@ -60,26 +49,23 @@ func (p *Plugin) Stats() host.Stats { return p.counter.Stats() }
 // Categorize implements host.Plugin.
 func (p *Plugin) Categorize(ctx context.Context, items []feedback.Item) (*host.Batch, error) {
 	start := time.Now()
-	b := p.batch()
+	b := p.batches.Get()
 	err := p.categorize(ctx, items, b)
 	p.counter.Call(time.Since(start), len(items), err)
 	if err != nil {
 		b.Release()
 		return nil, err
 	}
-	return &b.Batch, nil
+	return b, nil
 }
 
-func (p *Plugin) categorize(ctx context.Context, items []feedback.Item, b *batch) error {
+func (p *Plugin) categorize(ctx context.Context, items []feedback.Item, b *host.Batch) error {
 	at := host.TimeOf(items)
 	in, err := p.enter(ctx, sdk.AbilityCategorize, p.shared, at)
 	if err != nil {
 		return err
 	}
-	if b.Results, err = in.categorize(at, items, &b.reader); err != nil {
-		return p.leave(in, p.shared, sdk.AbilityCategorize, err)
-	}
-	return p.leave(in, p.shared, sdk.AbilityCategorize, nil)
+	return p.leave(in, p.shared, sdk.AbilityCategorize, in.categorize(at, items, b))
 }
 
 // Poll implements host.Plugin.
@@ -231,24 +217,4 @@ func (p *Plugin) drain(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// batch returns a batch that is not in use.
-func (p *Plugin) batch() *batch {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if n := len(p.batches); n > 0 {
-		b := p.batches[n-1]
-		p.batches = p.batches[:n-1]
-		return b
-	}
-	b := new(batch)
-	b.Batch = host.NewBatch(func() {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		if len(p.batches) < maxBatches {
-			p.batches = append(p.batches, b)
-		}
-	})
-	return b
 }

@@ -164,7 +164,8 @@ func (o *testOptions) conformance(m *sdk.Manifest) (conformance.Options, error) 
 	if len(o.http) == 0 && m.Wants(sdk.CapabilityHTTP) {
 		return out, usage("name them with --http, such as --http 127.0.0.1:8080", "the plugin %s asks for hosts to send requests to", m.Name)
 	}
-	out.Grants.Log = m.Wants(sdk.CapabilityLog)
+	out.Grants.Log, out.Grants.Clock = m.Wants(sdk.CapabilityLog), m.Wants(sdk.CapabilityClock)
+	out.Grants.KV, out.Grants.Random = m.Wants(sdk.CapabilityKV), m.Wants(sdk.CapabilityRandom)
 	if out.Settings, err = o.completed(m); err != nil {
 		return out, err
 	}

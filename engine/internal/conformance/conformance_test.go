@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/closedloop/closedloop/engine/internal/host"
 	"github.com/closedloop/closedloop/engine/internal/host/hosttest"
 	"github.com/closedloop/closedloop/engine/internal/program"
 )
@@ -119,5 +120,29 @@ func TestRunEndsWithItsContext(t *testing.T) {
 	})
 	if !errors.Is(err, context.Canceled) || checks != 1 {
 		t.Errorf("%d checks, %v", checks, err)
+	}
+}
+
+func TestPairs(t *testing.T) {
+	t.Parallel()
+	p := &pairs{}
+	put := func(limit host.KVUsage, key, value string) error {
+		return p.Put(t.Context(), map[string][]byte{key: []byte(value)}, limit)
+	}
+	one, two := host.KVUsage{Keys: 1, Bytes: 10}, host.KVUsage{Keys: 2, Bytes: 20}
+	if err := put(one, "a", "1"); err != nil {
+		t.Error(err)
+	}
+	if err := put(one, "b", "2"); !errors.Is(err, host.ErrKVFull) {
+		t.Errorf("beyond the limit: %v", err)
+	}
+	if err := errors.Join(put(two, "b", "2"), put(one, "a", "")); err != nil {
+		t.Error(err)
+	}
+	if a, _ := p.Get("a"); a != nil {
+		t.Errorf("a removed key holds %q", a)
+	}
+	if u, _ := p.Usage(); u.Keys != 1 {
+		t.Errorf("usage %+v", u)
 	}
 }

@@ -56,7 +56,7 @@ func (l *loader) close() error {
 func (l *loader) load(settings string) (host.Plugin, error) {
 	spec := host.Spec{
 		ID: l.plugin.Manifest.Name, Manifest: l.plugin.Manifest, Settings: []byte(settings), Grants: l.options.Grants, Limits: l.options.Limits,
-		Now: func() feedback.Time { return 0 },
+		KV: &pairs{}, Now: func() feedback.Time { return 0 },
 	}
 	spec.Limits.Instances = 1
 	if l.plugin.Kind == program.KindProcess {

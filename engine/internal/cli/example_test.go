@@ -15,6 +15,7 @@ func TestHelpExamples(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	warm(t)
 	state := filepath.Join(t.TempDir(), "state")
 	if _, errs, code := call("run", "--once", "--state", state, retail); code != exitOK {
 		t.Fatalf("exit %d\n%s", code, errs)

@@ -129,7 +129,7 @@ func newScript(t *testing.T, file string) *script {
 		"WORK": t.TempDir(), "REPO": repo, "CONTRACT": "1.0",
 	}}
 	if data := txtar.Format(archive); bytes.Contains(data, []byte("$REPO/plugins/")) || bytes.Contains(data, []byte("$REPO/examples/")) {
-		s.warm()
+		warm(t)
 	}
 	for _, f := range archive.Files {
 		s.write(f.Name, []byte(s.expand(string(f.Data))))
@@ -139,13 +139,18 @@ func newScript(t *testing.T, file string) *script {
 
 var warmed sync.Once
 
-// warm has the bundled plugins built and compiled once for all scripts that use them, which would otherwise do the same
+// warm has the bundled plugins built and compiled once for all tests that use them, which would otherwise do the same
 // work side by side.
-func (s *script) warm() {
-	state := filepath.Join(s.t.TempDir(), "state")
+func warm(t *testing.T) {
+	t.Helper()
+	retail, err := filepath.Abs("../../../examples/retail")
+	if err != nil {
+		t.Fatal(err)
+	}
+	state := filepath.Join(t.TempDir(), "state")
 	warmed.Do(func() {
-		if _, errs, code := call("run", "--once", "--state", state, filepath.Join(s.vars["REPO"], "examples/retail")); code != exitOK {
-			s.t.Errorf("the example: exit %d\n%s", code, errs)
+		if _, errs, code := call("run", "--once", "--state", state, retail); code != exitOK {
+			t.Errorf("the example: exit %d\n%s", code, errs)
 		}
 	})
 }

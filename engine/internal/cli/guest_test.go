@@ -17,6 +17,7 @@ type guest struct {
 	ability sdk.Ability
 	answer  []byte // body of the ability's function
 	data    []byte // at dataAt
+	starts  bool   // and never ends: the module has a start function that loops
 }
 
 const (
@@ -66,19 +67,20 @@ func guests() map[string]guest {
 	}}}})
 	bad := wire.AppendResults(nil, []sdk.Result{{Err: sdk.Fatal("cannot read this")}})
 	return map[string]guest{
-		"fine":    {sdk.AbilityPoll, returnBytes(dataAt, len(items)), items},
-		"traps":   {sdk.AbilityPoll, []byte{opUnreachable, opEnd}, nil},
-		"loops":   {sdk.AbilityPoll, []byte{opLoop, noResult, opBr, 0, opEnd, opUnreachable, opEnd}, nil},
-		"garbage": {sdk.AbilityPoll, returnBytes(dataAt, 64), []byte("this is no frame at all, and it never was one, whatever is read")},
-		"beyond":  {sdk.AbilityPoll, returnBytes(dataAt, 1<<31-1), nil},
-		"much":    {sdk.AbilityPoll, returnBytes(dataAt, 64<<10), items},
-		"fatal":   {sdk.AbilityPoll, returnBytes(dataAt, len(fatal)), fatal},
-		"retry":   {sdk.AbilityPoll, returnBytes(dataAt, len(retry)), retry},
-		"crashes": {sdk.AbilityCategorize, []byte{opUnreachable, opEnd}, nil},
-		"labels":  {sdk.AbilityCategorize, returnBytes(dataAt, len(labels)), labels},
-		"chokes":  {sdk.AbilityCategorize, returnBytes(dataAt, len(bad)), bad},
-		"refuses": {sdk.AbilityDeliver, returnBytes(dataAt, len(retry)), retry},
-		"rejects": {sdk.AbilityDeliver, returnBytes(dataAt, len(fatal)), fatal},
+		"fine":    {sdk.AbilityPoll, returnBytes(dataAt, len(items)), items, false},
+		"traps":   {sdk.AbilityPoll, []byte{opUnreachable, opEnd}, nil, false},
+		"loops":   {sdk.AbilityPoll, []byte{opLoop, noResult, opBr, 0, opEnd, opUnreachable, opEnd}, nil, false},
+		"garbage": {sdk.AbilityPoll, returnBytes(dataAt, 64), []byte("this is no frame at all, and it never was one, whatever is read"), false},
+		"beyond":  {sdk.AbilityPoll, returnBytes(dataAt, 1<<31-1), nil, false},
+		"much":    {sdk.AbilityPoll, returnBytes(dataAt, 64<<10), items, false},
+		"fatal":   {sdk.AbilityPoll, returnBytes(dataAt, len(fatal)), fatal, false},
+		"retry":   {sdk.AbilityPoll, returnBytes(dataAt, len(retry)), retry, false},
+		"crashes": {sdk.AbilityCategorize, []byte{opUnreachable, opEnd}, nil, false},
+		"labels":  {sdk.AbilityCategorize, returnBytes(dataAt, len(labels)), labels, false},
+		"chokes":  {sdk.AbilityCategorize, returnBytes(dataAt, len(bad)), bad, false},
+		"refuses": {sdk.AbilityDeliver, returnBytes(dataAt, len(retry)), retry, false},
+		"starts":  {sdk.AbilityPoll, returnBytes(dataAt, len(items)), items, true},
+		"rejects": {sdk.AbilityDeliver, returnBytes(dataAt, len(fatal)), fatal, false},
 	}
 }
 
@@ -86,11 +88,12 @@ func guests() map[string]guest {
 func (g guest) module() []byte {
 	out := []byte("\x00asm\x01\x00\x00\x00")
 	section := func(id wasmfile.ID, body ...byte) { out = wasmfile.AppendSection(out, id, "", body) }
-	section(wasmfile.SectionType, 3,
+	section(wasmfile.SectionType, 4,
 		typeFunc, 0, 1, typeI32,
 		typeFunc, 1, typeI32, 1, typeI32,
-		typeFunc, 1, typeI32, 1, typeI64)
-	section(wasmfile.SectionFunction, 4, 0, 1, 2, 2)
+		typeFunc, 1, typeI32, 1, typeI64,
+		typeFunc, 0, 0)
+	section(wasmfile.SectionFunction, 5, 0, 1, 2, 2, 3)
 	section(wasmfile.SectionMemory, 1, 0, pages)
 	exports := []byte{5}
 	export := func(name string, kind, index byte) {
@@ -103,10 +106,14 @@ func (g guest) module() []byte {
 	export("cl_configure", function, 2)
 	export("cl_"+string(g.ability), function, 3)
 	section(wasmfile.SectionExport, exports...)
+	if g.starts {
+		section(wasmfile.SectionStart, 4)
+	}
 	ok := wire.AppendOK(nil)
-	code := []byte{4}
+	code := []byte{5}
 	for _, body := range [][]byte{
 		returnI32(sdk.ContractMajor<<16 | sdk.ContractMinor), returnI32(inputAt), returnBytes(okAt, len(ok)), g.answer,
+		{opLoop, noResult, opBr, 0, opEnd, opEnd},
 	} {
 		code = wasmfile.AppendU32(code, uint32(len(body)+1))
 		code = append(append(code, 0), body...)

@@ -100,8 +100,9 @@ type Limits struct {
 	Deadline time.Duration
 	// Start is the longest time an instance may take to be made and configured. Defaults to 30 s.
 	Start time.Duration
-	// Fuel is how many instructions a call may run, counted in the way of package meter. Unlike Deadline it stops a
-	// call at the same point on every machine. It binds the sandbox only. Defaults to no bound.
+	// Fuel is how many instructions a call may run, counted in the way of package meter; what the host does for it is
+	// counted too. Unlike Deadline it stops a call at the same point on every machine. It binds the sandbox only.
+	// Defaults to no bound.
 	Fuel int64
 	// Instances is how many calls run at the same time. Defaults to GOMAXPROCS.
 	Instances int

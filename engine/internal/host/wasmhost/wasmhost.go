@@ -2,10 +2,12 @@
 //
 // Invariants:
 //
-//   - A guest reaches nothing but its own memory and what package grants gives it. It finds no arguments, environment,
-//     files or sockets, and unless the clock is granted, a clock that stands still during a call; its random numbers
-//     are the same in every instance.
+//   - A guest reaches nothing but its own memory and what package grants gives it. A module that imports a function
+//     which is not granted is not loaded. It finds no arguments, environment, files or sockets; unless it is granted
+//     otherwise, its clock stands still during a call, and its random numbers are the same in every instance.
 //   - Every module is rewritten by package meter: a call ends by its deadline, its fuel, or when the plugin is closed.
+//     What the host does for a guest is paid for from the same fuel, so that no loop around it looks at the clock too
+//     seldom.
 //   - A guest's memory is bounded, as are its answers and what it writes to its standard output and error.
 //   - An instance that failed in any way but by refusing is closed. One whose memory has grown is replaced.
 //   - A call to Categorize allocates nothing once the buffers have grown.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/closedloop/closedloop/engine/internal/host"
 	"github.com/closedloop/closedloop/engine/internal/host/hosttest"
+	"github.com/closedloop/closedloop/engine/internal/host/wasmfile"
 	"github.com/closedloop/closedloop/sdk"
 	"github.com/closedloop/closedloop/sdk/feedback"
 )
@@ -178,4 +179,21 @@ func TestHostileGuestIsStoppedByItsDeadline(t *testing.T) {
 			t.Errorf("%s: got %v", a.Name, err)
 		}
 	}
+}
+
+// TestPanicsOfTheCompilerAreCaught calls a function of a type that is not there, which the compiler does not survive.
+// Load never gets so far: package meter refuses it.
+func TestPanicsOfTheCompilerAreCaught(t *testing.T) {
+	t.Parallel()
+	module := []byte(wasmfile.Header +
+		"\x01\x04\x01\x60\x00\x00" + // a type
+		"\x03\x03\x02\x00\x09" + // two functions, of the first and the tenth type
+		"\x0a\x09\x02\x04\x00\x10\x01\x0b\x02\x00\x0b") // the first calls the second
+	c := &code{}
+	defer c.close(t.Context())
+	if err := c.compile(t.Context(), module, nil); err == nil || !strings.Contains(err.Error(), "the compiler cannot cope with the module") {
+		t.Errorf("got %v", err)
+	}
+	_, err := sharedRuntime(t).Load(t.Context(), hosttest.WithManifest(t, module, tinyManifest), host.Spec{ID: "hostile"})
+	wantError(t, err, host.CodeModule)
 }

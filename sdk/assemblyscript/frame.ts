@@ -123,6 +123,11 @@ export class Reader {
   strings(p: usize, size: u32, from: u32, to: u32): void {
     const end = p + min(to, size);
     for (let at = p + from; at < end; at += 8) {
+      // Most are absent, so it looks at four at once.
+      if (at + 32 <= end && ((load<u64>(at) | load<u64>(at, 8) | load<u64>(at, 16) | load<u64>(at, 24)) >> 32) == 0) {
+        at += 24;
+        continue;
+      }
       const ref = load<u64>(at), n = ref >> 32;
       if (n == 0) continue;
       if ((ref & 0xffffffff) + n > <u64>this.total) this.bad("found a string that leaves the frame");
@@ -152,34 +157,44 @@ export class Reader {
   }
 }
 
-// The references of strings that came lately, so that a string that comes again is written once. The strings are held,
-// so that none of them can become another one at the same place.
-const LATELY = 8, SHARED: u32 = 128;
+// The references of strings that came lately, by where they are, so that a string that comes again is written once. The
+// strings are held, so that none of them can become another one at the same place.
+const LATELY: usize = 32, SHARED: u32 = 128;
+const lately = new StaticArray<string>(<i32>LATELY).fill("");
+const refs = new StaticArray<u64>(<i32>LATELY);
 
-/** Writes one frame into memory that is used again. */
+/**
+ * Writes one frame into memory that is used again. It is outside of the collector's care, so that its methods need not
+ * tell the collector what they hold; free gives it back.
+ */
+// @ts-ignore: decorator
+@unmanaged
 export class Writer {
   data: usize = 0;
   size: u32 = 0;
   full: bool = false; // it cannot be carried
   private capacity: u32 = 0;
-  private lately: StaticArray<string> = new StaticArray<string>(LATELY).fill("");
-  private refs: StaticArray<u64> = new StaticArray<u64>(LATELY);
-  private next: i32 = 0;
+
+  /** Only one writer may remember strings. */
+  constructor(private remembers: bool = false) {}
 
   /** Makes room for n bytes and returns where they are. */
+  // @ts-ignore: decorator
+  @inline
   room(n: u32): usize {
-    const at = this.size, need = <u64>at + n;
-    if (need > <u64>this.capacity) {
-      if (need > <u64>MAX_FRAME) {
-        this.full = true;
-        this.size = 0; // what follows goes nowhere
-        return this.room(min(n, MAX_FRAME));
-      }
-      this.capacity = max(<u32>need, 2 * this.capacity);
-      this.data = this.data ? heap.realloc(this.data, this.capacity) : heap.alloc(this.capacity);
+    if (n > this.capacity - this.size) this.grow(n);
+    const at = this.data + this.size;
+    this.size += n;
+    return at;
+  }
+
+  private grow(n: u32): void {
+    if (<u64>this.size + n > <u64>MAX_FRAME) {
+      this.full = true;
+      this.size = 0; // what follows goes nowhere
     }
-    this.size = <u32>need;
-    return this.data + at;
+    this.capacity = max(this.size + n, 2 * this.capacity);
+    this.data = this.data ? heap.realloc(this.data, this.capacity) : heap.alloc(this.capacity);
   }
 
   /** Begins a frame: the header, and head and records of zeros. */
@@ -199,7 +214,7 @@ export class Writer {
   }
 
   private forget(): void {
-    for (let i = 0; i < LATELY; i++) unchecked((this.refs[i] = 0));
+    if (this.remembers) memory.fill(changetype<usize>(refs), 0, LATELY << alignof<u64>());
   }
 
   put(at: u32, v: u64): void {
@@ -215,20 +230,19 @@ export class Writer {
   /** Appends a string and returns its reference. */
   ref(s: string): u64 {
     if (s.length == 0) return 0;
-    for (let i = 0; i < LATELY; i++) {
-      if (changetype<usize>(unchecked(this.lately[i])) == changetype<usize>(s) && unchecked(this.refs[i]) != 0) {
-        return unchecked(this.refs[i]);
-      }
+    const i = <i32>(changetype<usize>(s) >> 4 & (LATELY - 1));
+    if (this.remembers && load<usize>(changetype<usize>(lately) + (<usize>i << alignof<usize>())) == changetype<usize>(s)) {
+      const ref = unchecked(refs[i]);
+      if (ref != 0) return ref;
     }
     const n = <u32>String.UTF8.byteLength(s), at = this.size;
     const p = this.room(n);
     if (this.full) return 0;
     String.UTF8.encodeUnsafe(changetype<usize>(s), s.length, p);
     const ref = <u64>at | <u64>n << 32;
-    if (n <= SHARED) {
-      unchecked((this.lately[this.next] = s));
-      unchecked((this.refs[this.next] = ref));
-      this.next = (this.next + 1) % LATELY;
+    if (this.remembers && n <= SHARED) {
+      unchecked((lately[i] = s));
+      unchecked((refs[i] = ref));
     }
     return ref;
   }
@@ -294,12 +308,10 @@ export class Writer {
     this.end();
   }
 
-  /** Gives the memory back. */
+  /** Gives the memory back; the writer must not be used after it. */
   free(): void {
     if (this.data) heap.free(this.data);
-    this.data = 0;
-    this.size = 0;
-    this.capacity = 0;
+    heap.free(changetype<usize>(this));
   }
 
   /** The answer to a call. */

@@ -61,7 +61,7 @@ let ready = false;
 let input: usize = 0;
 let capacity: u32 = 0;
 const reader = new Reader();
-const writer = new Writer();
+const writer = new Writer(true);
 const item = new Item();
 const labels = new Labels(writer);
 

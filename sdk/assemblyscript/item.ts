@@ -1,6 +1,11 @@
 import { Reader, textOf, u32At, u64At } from "./frame";
 
-/** Bytes of UTF-8 within the host's frame, gone when the call ends. */
+/**
+ * Bytes of UTF-8 within the host's frame, gone when the call ends. They are outside of the collector's care, so that
+ * looking at one costs no more than a load.
+ */
+// @ts-ignore: decorator
+@unmanaged
 export class Bytes {
   ptr: usize = 0;
   length: i32 = 0;

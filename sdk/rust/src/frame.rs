@@ -36,7 +36,7 @@ impl From<Malformed> for Failure {
 #[derive(Clone, Copy)]
 pub(crate) struct Fields<'a> {
     frame: &'a [u8],
-    own: &'a [u8],
+    pub(crate) own: &'a [u8],
 }
 
 impl<'a> Fields<'a> {
@@ -193,6 +193,7 @@ impl Check {
         Check { size, lists: size, chars: 4 * size + (64 << 10), wrong: None }
     }
 
+    #[cold]
     fn bad(&mut self, reason: &'static str) {
         self.wrong.get_or_insert(Malformed(reason));
     }
@@ -201,32 +202,44 @@ impl Check {
         self.wrong.map_or(Ok(()), Err)
     }
 
-    #[inline(always)]
     pub(crate) fn bytes(&mut self, f: &Fields, at: usize) {
-        self.reference(f.u64(at));
-    }
-
-    #[inline(always)]
-    fn reference(&mut self, reference: u64) {
-        let len = reference >> 32;
-        if len == 0 {
-            return;
-        }
-        if (reference & 0xffff_ffff) + len > self.size {
-            self.bad("found a string that leaves the frame");
-        } else if len > self.chars {
-            self.bad("found strings that add up to more than the frame can hold");
-        } else {
-            self.chars -= len;
-        }
+        self.strings(f, at, at + 8);
     }
 
     /// Checks references that follow one another, as far as they are there.
-    #[inline(always)]
     pub(crate) fn strings(&mut self, f: &Fields, from: usize, to: usize) {
-        let to = to.min(f.own.len());
-        for b in f.own.get(from..to).unwrap_or(&[]).chunks_exact(8) {
-            self.reference(u64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]));
+        self.references(f.own.get(from..to.min(f.own.len())).unwrap_or(&[]));
+    }
+
+    #[inline(always)]
+    pub(crate) fn references(&mut self, all: &[u8]) {
+        let (mut sum, mut outside) = (0, false);
+        let mut look = |reference: u64| {
+            let len = reference >> 32;
+            sum += len;
+            outside |= len != 0 && (reference & 0xffff_ffff) + len > self.size;
+        };
+        let word = |b: &[u8], i: usize| u64::from_le_bytes([b[i], b[i + 1], b[i + 2], b[i + 3], b[i + 4], b[i + 5], b[i + 6], b[i + 7]]);
+        let mut fours = all.chunks_exact(32);
+        for b in &mut fours {
+            // Most are absent, so it looks at four at once.
+            let (first, second, third, fourth) = (word(b, 0), word(b, 8), word(b, 16), word(b, 24));
+            if (first | second | third | fourth) >> 32 != 0 {
+                look(first);
+                look(second);
+                look(third);
+                look(fourth);
+            }
+        }
+        for b in fours.remainder().chunks_exact(8) {
+            look(word(b, 0));
+        }
+        if outside {
+            self.bad("found a string that leaves the frame");
+        } else if sum > self.chars {
+            self.bad("found strings that add up to more than the frame can hold");
+        } else {
+            self.chars -= sum;
         }
     }
 
@@ -252,13 +265,23 @@ impl Check {
     }
 
     pub(crate) fn finite(&mut self, f: &Fields, at: usize) {
-        if !f.f64(at).is_finite() {
+        self.finite_bits(f.u64(at));
+    }
+
+    #[inline(always)]
+    pub(crate) fn finite_bits(&mut self, bits: u64) {
+        if !f64::from_bits(bits).is_finite() {
             self.bad("found a number that is not finite");
         }
     }
 
     pub(crate) fn time(&mut self, f: &Fields, at: usize) {
-        if !(MIN_TIME..=MAX_TIME).contains(&f.i64(at)) {
+        self.instant(f.i64(at));
+    }
+
+    #[inline(always)]
+    pub(crate) fn instant(&mut self, v: Time) {
+        if !(MIN_TIME..=MAX_TIME).contains(&v) {
             self.bad("found an instant outside the years 1 to 9999");
         }
     }
@@ -327,7 +350,7 @@ impl Writer {
             self.full = true;
             return 0;
         }
-        self.buf.extend_from_slice(b);
+        append(&mut self.buf, b);
         at as u64 | (b.len() as u64) << 32
     }
 
@@ -385,6 +408,29 @@ impl Writer {
     pub(crate) fn ok(&mut self) {
         self.begin(OK, HEADER, 0, 0);
         self.end();
+    }
+}
+
+/// Appends bytes. Most are few, for which a call of memcpy costs more than the copying.
+#[inline]
+pub(crate) fn append(to: &mut Vec<u8>, b: &[u8]) {
+    let n = b.len();
+    if !(8..=128).contains(&n) {
+        to.extend_from_slice(b);
+        return;
+    }
+    to.reserve(n);
+    // Safety: there is room for n bytes, and both eight bytes at i and the last eight lie within them.
+    unsafe {
+        let (from, into) = (b.as_ptr(), to.as_mut_ptr().add(to.len()));
+        let eight = |i: usize| (into.add(i) as *mut u64).write_unaligned((from.add(i) as *const u64).read_unaligned());
+        let mut i = 0;
+        while i + 8 < n {
+            eight(i);
+            i += 8;
+        }
+        eight(n - 8);
+        to.set_len(to.len() + n);
     }
 }
 

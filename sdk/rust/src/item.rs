@@ -243,22 +243,43 @@ impl<'a> Iterator for Attributes<'a> {
 
 /// Checks the records of a frame as items.
 pub(crate) fn check(check: &mut Check, items: List) {
+    let mut padded = [0; SIZE]; // for records that are shorter than those known here
     for i in 0..items.count {
         let f = items.get(i);
-        check.time(&f, 16);
-        check.time(&f, 24);
-        check.strings(&f, STRINGS, SIZE);
-        let flags = f.u64(0);
-        for (bit, at) in [(1, 32), (2, 40), (4, 48), (8, 56), (16, 64)] {
-            if flags & bit != 0 {
-                check.finite(&f, at);
+        let record: &[u8; SIZE] = match f.own.get(..SIZE).and_then(|r| r.try_into().ok()) {
+            Some(r) => r,
+            None => {
+                padded[..f.own.len()].copy_from_slice(f.own);
+                &padded
+            }
+        };
+        whole(check, &f, record);
+    }
+}
+
+/// Checks one item, whose fields are all there.
+#[inline(always)]
+fn whole(check: &mut Check, f: &Fields, record: &[u8; SIZE]) {
+    let word = |at: usize| {
+        let r = record;
+        u64::from_le_bytes([r[at], r[at + 1], r[at + 2], r[at + 3], r[at + 4], r[at + 5], r[at + 6], r[at + 7]])
+    };
+    check.instant(word(16) as i64);
+    check.instant(word(24) as i64);
+    check.references(&record[STRINGS..]);
+    let flags = word(0);
+    if flags & 31 != 0 {
+        for i in 0..5 {
+            if flags >> i & 1 != 0 {
+                check.finite_bits(word(32 + 8 * i));
             }
         }
-        for at in [ATTRIBUTES, CUSTOMER_ATTRIBUTES] {
-            if f.u64(at) != 0 {
-                attributes(check, &f, at);
-            }
-        }
+    }
+    if word(ATTRIBUTES) != 0 {
+        attributes(check, f, ATTRIBUTES);
+    }
+    if word(CUSTOMER_ATTRIBUTES) != 0 {
+        attributes(check, f, CUSTOMER_ATTRIBUTES);
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a categorizer says of items, written into the answer as it is said.
 
-use crate::frame::{cut, list_reference, Writer, HEADER, MAX_RECORDS, RESULTS};
+use crate::frame::{append, cut, list_reference, Writer, HEADER, MAX_RECORDS, RESULTS};
 use crate::Failure;
 
 const RESULT: usize = 56;
@@ -10,7 +10,7 @@ const THEME: usize = 40;
 #[derive(Default)]
 pub(crate) struct Results {
     pub(crate) w: Writer,
-    themes: Vec<u8>, // of the item that is being labelled, as they will be in the frame
+    themes: Vec<[u64; 5]>, // of the item that is being labelled: the fields of each, little-endian
 }
 
 impl Results {
@@ -43,12 +43,8 @@ impl Labels<'_> {
     #[inline]
     pub fn theme(&mut self, path: &str, confidence: f64) -> Theme<'_> {
         let path = self.to.w.reference(path.as_bytes());
-        let at = self.to.themes.len();
-        let mut e = [0; THEME];
-        e[8..16].copy_from_slice(&path.to_le_bytes());
-        e[16..24].copy_from_slice(&confidence.to_bits().to_le_bytes());
-        self.to.themes.extend_from_slice(&e);
-        Theme { to: self.to, at, start: 0, count: 0 }
+        self.to.themes.push([0, path.to_le(), confidence.to_bits().to_le(), 0, 0]);
+        Theme { to: self.to, start: 0, count: 0 }
     }
 
     /// Says the sentiment of the whole item, from -1 to 1.
@@ -71,12 +67,14 @@ impl Labels<'_> {
             w.u64(self.at + 48, f.after_ms);
         }
         w.u64(self.at, self.flags);
-        let count = self.to.themes.len() / THEME;
+        let count = self.to.themes.len();
         if count > MAX_RECORDS {
             w.overflow();
         } else if count > 0 {
             let start = w.buf.len();
-            w.buf.extend_from_slice(&self.to.themes);
+            // Safety: the fields of the themes follow one another, and numbers are bytes.
+            let bytes = unsafe { std::slice::from_raw_parts(self.to.themes.as_ptr() as *const u8, count * THEME) };
+            append(&mut w.buf, bytes);
             w.u64(self.at + 16, list_reference(start, count, THEME));
         }
         self.to.themes.clear();
@@ -86,15 +84,16 @@ impl Labels<'_> {
 /// A theme that was just added.
 pub struct Theme<'r> {
     to: &'r mut Results,
-    at: usize,
     start: usize,
     count: usize,
 }
 
 impl Theme<'_> {
+    #[inline]
     fn put(&mut self, field: usize, v: u64) {
-        let at = self.at + field;
-        self.to.themes[at..at + 8].copy_from_slice(&v.to_le_bytes());
+        if let Some(theme) = self.to.themes.last_mut() {
+            theme[field] = v.to_le();
+        }
     }
 
     /// Says where in the item's text the theme shows: bytes from `start` to before `end`. May be called again.
@@ -108,16 +107,16 @@ impl Theme<'_> {
             w.overflow();
             return self;
         }
-        w.buf.extend_from_slice(&(start as u64 & 0xffff_ffff | (end as u64) << 32).to_le_bytes());
+        append(&mut w.buf, &(start as u64 & 0xffff_ffff | (end as u64) << 32).to_le_bytes());
         self.count += 1;
-        self.put(32, list_reference(self.start, self.count, 8));
+        self.put(4, list_reference(self.start, self.count, 8));
         self
     }
 
     /// Says the sentiment towards this theme, from -1 to 1.
     pub fn sentiment(mut self, v: f64) -> Self {
         self.put(0, 1);
-        self.put(24, v.to_bits());
+        self.put(3, v.to_bits());
         self
     }
 }

@@ -81,6 +81,7 @@ var directions = []row{
 		"engine/internal/pipeline", "engine/internal/program/...", "engine/internal/records", "engine/internal/store",
 		"rules/...", "sdk/...", zerolog, xsync, fsnotify}},
 
+	{"examples/plugins/*/cmd", []string{"examples/plugins/...", "sdk/serve"}},
 	{"examples/...", []string{"engine", "rules/...", "sdk/...", "plugins/...", zerolog}},
 }
 

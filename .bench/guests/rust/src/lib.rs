@@ -182,8 +182,11 @@ impl Categorizer for Label {
         scores.tone = 0;
         let (mut state, mut any) = (0, false);
         for (i, b) in item.text_bytes().iter().enumerate() {
-            state = words.next[(state * CLASSES + words.class[*b as usize] as usize) % (STATES * CLASSES)] as usize;
-            let ends = words.ends[state % STATES];
+            // Safety: classes are below CLASSES and states below STATES. C and AssemblyScript do not check it either.
+            let ends = unsafe {
+                state = *words.next.get_unchecked(state * CLASSES + words.class[*b as usize] as usize) as usize;
+                *words.ends.get_unchecked(state)
+            };
             if ends != 0 {
                 scores.found(words, ends, i + 1);
                 any = true;

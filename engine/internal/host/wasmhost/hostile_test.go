@@ -99,13 +99,13 @@ func survive(t *testing.T, p host.Plugin, a hosttest.Attack) {
 	}
 }
 
-// TestHostileGuestsDoNotHoldUpTheCollector measures how long a garbage collection of the host waits while a guest attacks.
-// It prints the figures, beside those without a guest, and fails only when the host was stuck. It is not parallel: the
+// TestHostileGuestsDoNotHoldUpTheCollector measures how long a garbage collection of the host waits while a guest attacks,
+// until its deadline if it does not end before. It prints the figures, beside those without a guest, and fails only when the host was stuck. It is not parallel: the
 // other tests would be measured too.
 func TestHostileGuestsDoNotHoldUpTheCollector(t *testing.T) {
 	quiet := collect(func() { time.Sleep(50 * time.Millisecond) })
 	t.Logf("%-44s longest collection %8v, of %d", "no guest", quiet.longest.Round(10*time.Microsecond), quiet.n)
-	limits := host.Limits{Memory: 8 << 20, Deadline: 100 * time.Millisecond}
+	limits := host.Limits{Memory: 8 << 20, Deadline: short}
 	before := resident()
 	for _, a := range hosttest.Attacks(t, hosttest.Inside(t)) {
 		if a.AtLoad {
@@ -115,8 +115,8 @@ func TestHostileGuestsDoNotHoldUpTheCollector(t *testing.T) {
 		items := hostileBatch()[poisonous : poisonous+1]
 		var err error
 		got := collect(func() { _, err = p.Categorize(t.Context(), items) })
-		if err == nil {
-			t.Errorf("%s: no error", a.Name)
+		if e := (*host.Error)(nil); !errors.As(err, &e) || a.Endless && !strings.Contains(e.Error(), "longer than 100ms") {
+			t.Errorf("%s: got %v", a.Name, err)
 		}
 		t.Logf("%-44s longest collection %8v, of %d", a.Name, got.longest.Round(10*time.Microsecond), got.n)
 		if got.longest > 10*time.Second {
@@ -164,21 +164,6 @@ func resident() int64 {
 	}
 	pages, _ := strconv.ParseInt(string(bytes.Fields(statm)[1]), 10, 64)
 	return pages * int64(os.Getpagesize())
-}
-
-// TestHostileGuestIsStoppedByItsDeadline runs the endless guests without a bound on fuel.
-func TestHostileGuestIsStoppedByItsDeadline(t *testing.T) {
-	t.Parallel()
-	for _, a := range hosttest.Attacks(t, hosttest.Inside(t)) {
-		if !a.Endless {
-			continue
-		}
-		p := load(t, a.Module, host.Spec{ID: "hostile", Limits: host.Limits{Memory: 8 << 20, Deadline: short}, Grants: a.Grants, KV: &hosttest.KV{}, Log: zerolog.Nop()})
-		_, err := p.Categorize(t.Context(), texts("!poison"))
-		if e := (*host.Error)(nil); !errors.As(err, &e) || e.Code != host.CodeDeadline || !strings.Contains(e.Error(), "longer than 100ms") {
-			t.Errorf("%s: got %v", a.Name, err)
-		}
-	}
 }
 
 // TestPanicsOfTheCompilerAreCaught calls a function of a type that is not there, which the compiler does not survive.

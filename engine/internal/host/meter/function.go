@@ -32,6 +32,7 @@ type function struct {
 	frame   int    // bytes of stack
 	scratch bool   // one more local of type i32 is needed
 	calls   bool
+	aims    int      // blocks and labels so far
 	blocks  []bool   // open blocks, true for loops
 	regions []region // what is charged at once: the function, and each open loop
 
@@ -62,6 +63,8 @@ func (f *function) read(i int, code wasmfile.Reader) locals {
 		f.instruction()
 		f.limit(len(f.blocks), f.limits.Nesting, "nested blocks in function %d", i)
 	}
+	f.rewriter.effort += f.aims * (f.aims + 8*int(f.locals))
+	f.limit(f.rewriter.effort, f.limits.Effort, "blocks and labels by the blocks, labels and locals of their functions")
 	if len(f.regions) != 1 {
 		f.Fail("a block of function %d is not closed", i)
 	}
@@ -294,6 +297,7 @@ func (f *function) branch(op byte, before aim) {
 // label copies a label; a is where a jump to it aims.
 func (f *function) label(a aim) {
 	l := f.U32()
+	f.aims++
 	if f.layout.segment != nil {
 		f.out = wasmfile.AppendU32(f.out, f.relabel(l, a))
 		return
@@ -332,6 +336,7 @@ func (f *function) open(op byte) {
 
 // opened notes that a block was opened, and has a loop charge for its iterations.
 func (f *function) opened(op byte) {
+	f.aims++
 	f.blocks = append(f.blocks, op == opLoop)
 	if op == opLoop {
 		f.regions = append(f.regions, region{at: len(f.out)})

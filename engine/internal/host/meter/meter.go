@@ -94,6 +94,10 @@ type Limits struct {
 	Locals int
 	// Nesting is how deep blocks may stand within each other. Defaults to 20,000.
 	Nesting int
+	// Effort is what compiling may cost: the sum over all functions of b*(b+8*l), where b counts a function's blocks and
+	// labels and l its parameters and locals. So grows the time that wazero takes, about 4 ns for each, and hardly less
+	// for a small module. Defaults to 2,000,000,000; the codebook, of 4.5 MB, has 144 million.
+	Effort int
 	// Table is how many elements all tables may have at first, and how many each may grow to. Defaults to 131,072.
 	Table int
 }
@@ -102,7 +106,7 @@ func (l Limits) withDefaults() Limits {
 	for _, d := range []struct {
 		field *int
 		value int
-	}{{&l.Functions, 100_000}, {&l.Body, 4 << 20}, {&l.Locals, 20_000}, {&l.Nesting, 20_000}, {&l.Table, 1 << 17}} {
+	}{{&l.Functions, 100_000}, {&l.Body, 4 << 20}, {&l.Locals, 20_000}, {&l.Nesting, 20_000}, {&l.Effort, 2_000_000_000}, {&l.Table, 1 << 17}} {
 		if *d.field <= 0 {
 			*d.field = d.value
 		}

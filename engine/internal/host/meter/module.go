@@ -25,6 +25,7 @@ type rewriter struct {
 	code    []byte   // the new code section
 
 	locals  int // of all functions so far
+	effort  int // of all functions so far; see Limits.Effort
 	entries int // of all element segments so far
 	tables  int // elements of all tables so far
 	err     error

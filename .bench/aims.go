@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/closedloop/closedloop/engine/internal/host"
@@ -141,7 +143,7 @@ func (r *report) parallel(ctx context.Context, o *options, h *hosts) error {
 
 // speedup returns how much more two contenders at once do than one. Rounds of one and of two take turns.
 func speedup(ctx context.Context, o *options, pair [2]contender, items []feedback.Item) (float64, error) {
-	n, err := calibrate(pair[0], items, 2*o.round)
+	n, err := calibrate(pair[0], items, o.round)
 	if err != nil {
 		return 0, err
 	}
@@ -163,22 +165,24 @@ func speedup(ctx context.Context, o *options, pair [2]contender, items []feedbac
 	return 2 * float64(one) / float64(two), nil
 }
 
-// together lets contenders make n calls each at the same time.
+// together lets contenders make n calls each at the same time, and returns the time from when all were running to when
+// the last was done.
 func together(all []contender, items []feedback.Item, n int) (time.Duration, error) {
 	errs := make([]error, len(all))
+	starts, ends := make([]time.Time, len(all)), make([]time.Time, len(all))
+	var ready atomic.Int32
 	var done sync.WaitGroup
-	start := time.Now()
 	for i := range all {
-		done.Go(func() { _, errs[i] = repeat(all[i], items, n) })
+		done.Go(func() {
+			for ready.Add(1); int(ready.Load()) < len(all); { // until each has a core for itself
+			}
+			starts[i] = time.Now()
+			_, errs[i] = repeat(all[i], items, n)
+			ends[i] = time.Now()
+		})
 	}
 	done.Wait()
-	took := time.Since(start)
-	for _, err := range errs {
-		if err != nil {
-			return 0, err
-		}
-	}
-	return took, nil
+	return slices.MaxFunc(ends, time.Time.Compare).Sub(slices.MinFunc(starts, time.Time.Compare)), errors.Join(errs...)
 }
 
 // resident measures the memory of this process that a used instance of the guest in Go takes up.

@@ -15,20 +15,47 @@ import (
 	"github.com/closedloop/closedloop/sdk/wire"
 )
 
+// metering is what a guest takes as it is and metered, each compiled twice: the same code may run faster or slower
+// where the compiler happens to put it.
+type metering struct {
+	name string
+	rows [4]row // as it is, metered, as it is, metered
+}
+
+// plain returns the nanoseconds for an item of the guest as it is, at the batch of that index.
+func (m *metering) plain(i int) float64 {
+	return min(m.rows[0].figures[i].least, m.rows[2].figures[i].least)
+}
+
+// metered returns the nanoseconds for an item of the metered guest.
+func (m *metering) metered(i int) float64 {
+	return min(m.rows[1].figures[i].least, m.rows[3].figures[i].least)
+}
+
+// control returns the ratio of the two that are alike.
+func (m *metering) control(i int) float64 {
+	return max(m.rows[0].figures[i].least, m.rows[2].figures[i].least) / m.plain(i)
+}
+
 // meterings measures each guest as it is and metered, in the same bare host, so that metering is all that differs.
-func meterings(ctx context.Context, o *options, g *guests) ([]row, error) {
+func meterings(ctx context.Context, o *options, g *guests) ([]metering, error) {
 	var contenders []contender
+	var out []metering
 	for _, m := range g.modules {
-		for _, kind := range []string{"unmetered", "metered", "unmetered again"} {
-			bare, err := openBare(ctx, m.wasm, kind == "metered")
+		for i := range len(metering{}.rows) {
+			b, err := openBare(ctx, m.wasm, i%2 == 1)
 			if err != nil {
-				return nil, fmt.Errorf("%s, %s: %w", m.name, kind, err)
+				return nil, fmt.Errorf("%s: %w", m.name, err)
 			}
-			defer bare.runtime.Close(ctx)
-			contenders = append(contenders, contender{m.name + ", " + kind, bare.call})
+			defer b.runtime.Close(ctx)
+			contenders = append(contenders, contender{m.name, b.call})
 		}
 	}
-	return compare(ctx, o, contenders)
+	rows, err := compare(ctx, o, contenders)
+	for ; len(rows) > 0; rows = rows[4:] {
+		out = append(out, metering{rows[0].name, [4]row(rows)})
+	}
+	return out, err
 }
 
 // bare runs a module with wazero and nothing else: no pool, no deadline, no bound of memory.

@@ -16,7 +16,8 @@ type report struct {
 	before, after        state
 	notes                []string
 	items, themes, spans int // of the answers at the largest batch
-	peers, metering      []row
+	peers                []row
+	metering             []metering
 	aims                 []aim
 }
 
@@ -112,12 +113,10 @@ func (r *report) meteringTable() [][]string {
 		head = append(head, fmt.Sprintf("batch %d", size))
 	}
 	table := [][]string{head}
-	for i := 0; i+2 < len(r.metering); i += 3 {
-		plain, metered, again := r.metering[i], r.metering[i+1], r.metering[i+2]
-		line := []string{strings.TrimSuffix(metered.name, ", metered")}
-		for k := range batches {
-			base := min(plain.figures[k].least, again.figures[k].least)
-			line = append(line, fmt.Sprintf("%.2f (%.2f), %.0f", metered.figures[k].least/base, max(plain.figures[k].least, again.figures[k].least)/base, base))
+	for _, m := range r.metering {
+		line := []string{m.name}
+		for i := range batches {
+			line = append(line, fmt.Sprintf("%.2f (%.2f), %.0f", m.metered(i)/m.plain(i), m.control(i), m.plain(i)))
 		}
 		table = append(table, line)
 	}

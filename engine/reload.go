@@ -2,9 +2,9 @@ package engine
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"time"
 
 	"github.com/closedloop/closedloop/engine/internal/host"
@@ -92,32 +92,27 @@ func tryOut(ctx context.Context, p host.Plugin) error {
 
 // differences names what changed between two versions of a program that Reload does not replace.
 func differences(old, next *program.Program) (changed []string) {
-	compare := func(name string, a, b any) {
-		x, _ := json.Marshal(a)
-		y, _ := json.Marshal(b)
-		if string(x) != string(y) {
-			changed = append(changed, name)
+	for _, c := range []struct {
+		name string
+		a, b any
+	}{
+		{"name", old.Name, next.Name},
+		{"timezone", old.Timezone.String(), next.Timezone.String()},
+		{"state", old.StateDir, next.StateDir},
+		{"attributes of items", old.ItemAttributes, next.ItemAttributes},
+		{"attributes of customers", old.CustomerAttributes, next.CustomerAttributes},
+		{"queues", old.Queues, next.Queues},
+		{"rules", old.Rules.Hash(), next.Rules.Hash()},
+	} {
+		if !reflect.DeepEqual(c.a, c.b) {
+			changed = append(changed, c.name)
 		}
 	}
-	compare("name", old.Name, next.Name)
-	compare("timezone", old.Timezone.String(), next.Timezone.String())
-	compare("state", old.StateDir, next.StateDir)
-	compare("attributes", []any{old.ItemAttributes, old.CustomerAttributes}, []any{next.ItemAttributes, next.CustomerAttributes})
-	compare("queues", old.Queues, next.Queues)
-	compare("rules", old.Rules.Hash(), next.Rules.Hash())
-	entries := func(p *program.Program) map[string]string {
-		m := map[string]string{}
-		for e := range p.Plugins {
-			b, _ := json.Marshal([]any{e.Role, e.Every, e.Defaults, e.OnFailure, e.Retry})
-			m[e.ID] = string(b)
-		}
-		return m
-	}
-	before, after := entries(old), entries(next)
+	before, after := placesOf(old), placesOf(next)
 	for p := range next.Plugins {
 		if was, ok := before[p.ID]; !ok {
 			changed = append(changed, "plugin "+p.ID+" is new")
-		} else if was != after[p.ID] {
+		} else if !reflect.DeepEqual(was, after[p.ID]) {
 			changed = append(changed, "schedule or defaults of plugin "+p.ID)
 		}
 	}
@@ -127,4 +122,21 @@ func differences(old, next *program.Program) (changed []string) {
 		}
 	}
 	return changed
+}
+
+// place is what the program does with a plugin, whatever the plugin is.
+type place struct {
+	role      program.Role
+	every     time.Duration
+	defaults  feedback.Item
+	onFailure program.OnFailure
+	retry     program.Retry
+}
+
+func placesOf(prog *program.Program) map[string]place {
+	places := map[string]place{}
+	for p := range prog.Plugins {
+		places[p.ID] = place{p.Role, p.Every, p.Defaults, p.OnFailure, p.Retry}
+	}
+	return places
 }

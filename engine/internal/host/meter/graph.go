@@ -71,7 +71,8 @@ func (g *graph) number(w *flow) {
 	stack := []visit{{segment: int32(w.entry)}}
 	for len(stack) > 0 {
 		v := &stack[len(stack)-1]
-		jumps, to := w.successors(v.segment), int32(none32)
+		jumps := w.successors(v.segment)
+		var to int32
 		switch {
 		case v.edge < len(jumps):
 			to = jumps[v.edge]

@@ -171,16 +171,23 @@ func (r *report) parallel(ctx context.Context, o *options, h *hosts) error {
 	return nil
 }
 
+// handshakes is how often contenders take turns before they begin together. Those that do not have a core each would
+// need a switch of the scheduler for every one.
+const handshakes = 200
+
 // together lets contenders make n calls each at the same time, and returns the time from when all were running to when
 // the last was done.
 func together(all []contender, items []feedback.Item, n int) (time.Duration, error) {
 	errs := make([]error, len(all))
 	starts, ends := make([]time.Time, len(all)), make([]time.Time, len(all))
-	var ready atomic.Int32
+	var turn atomic.Int32
 	var done sync.WaitGroup
 	for i := range all {
 		done.Go(func() {
-			for ready.Add(1); int(ready.Load()) < len(all); { // until each has a core for itself
+			for t := turn.Load(); t < handshakes; t = turn.Load() {
+				if int(t)%len(all) == i {
+					turn.Add(1)
+				}
 			}
 			starts[i] = time.Now()
 			_, errs[i] = repeat(all[i], items, n)

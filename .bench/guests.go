@@ -16,8 +16,11 @@ import (
 	"github.com/closedloop/closedloop/sdk"
 )
 
-// manifest is what every guest says of itself.
-var manifest = sdk.Manifest{Name: "label", Version: "1.0.0", Contract: "1.0", Abilities: []sdk.Ability{sdk.AbilityCategorize}}
+// manifest is what every guest says of itself. The one in Go imports all functions of the host, so it asks for them.
+var manifest = sdk.Manifest{
+	Name: "label", Version: "1.0.0", Contract: "1.0", Abilities: []sdk.Ability{sdk.AbilityCategorize},
+	Capabilities: []sdk.Capability{sdk.CapabilityFile, sdk.CapabilityHTTP, sdk.CapabilityKV},
+}
 
 // goGuest is the folder of the guest in Go, from the root of the main module.
 const goGuest = "engine/internal/host/testdata/guest"

@@ -87,8 +87,7 @@ func (h *hosts) open(ctx context.Context, g *guests, cache string) error {
 	return nil
 }
 
-// spec is what a plugin is loaded with: the grants without which the guest in Go, which imports all functions of the
-// host, cannot be loaded, and the default limits.
+// spec is what a plugin is loaded with: what its manifest asks for, and the default limits.
 func spec(id string) host.Spec {
 	return host.Spec{
 		ID: id, Manifest: manifest, KV: nothing{},

@@ -57,7 +57,7 @@ func followed(t *testing.T, language, kind string, env []string) {
 	where := dir
 	for _, c := range append(made.Commands, "closedloop plugin test my-plugin.wasm"+fileFor(kind)) {
 		var err error
-		if where, err = shell(t, where, env, c); err == nil {
+		if where, _, err = shell(t, where, env, c); err == nil {
 			continue
 		}
 		if strings.Contains(err.Error(), "was not found, which builds plugins in") {

@@ -14,9 +14,12 @@ import (
 // fencedBlock is a block of code: its language, the name of the file that it is, and its text.
 var fencedBlock = regexp.MustCompile("(?ms)^```([a-z]+) ?([^\n]*)\n(.*?)^```$")
 
+// shouted is an item as closedloop show items tells it, with the theme that the page's plugin gives.
+var shouted = regexp.MustCompile(`(?m)^f_.* tone/shouting +care +It is BROKEN again$`)
+
 // TestPluginReadme does what sdk/README.md says, from its first block to its last, in an empty folder: it writes the
-// files that blocks name and runs the commands. What brings the command onto the machine is taken as done: this test
-// binary is the command.
+// files that blocks name and runs the commands, and sees that the plugin of the page did its work. What brings the
+// command onto the machine is taken as done: this test binary is the command.
 func TestPluginReadme(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS == "windows" {
@@ -31,7 +34,7 @@ func TestPluginReadme(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(work, "closedloop"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	dir, commands := work, 0
+	dir, commands, told := work, 0, ""
 	for _, m := range fencedBlock.FindAllStringSubmatch(string(page), -1) {
 		language, file, text := m[1], m[2], m[3]
 		if language != "sh" {
@@ -46,13 +49,18 @@ func TestPluginReadme(t *testing.T) {
 				continue
 			}
 			commands++
-			if dir, err = shell(t, dir, env, line); err != nil {
+			var out string
+			if dir, out, err = shell(t, dir, env, line); err != nil {
 				t.Fatalf("%s\n%v", line, err)
 			}
+			told += out
 		}
 	}
 	if commands < 20 {
 		t.Errorf("the page has %d commands only", commands)
+	}
+	if !shouted.MatchString(told) {
+		t.Errorf("no item has the theme of the page's plugin:\n%s", told)
 	}
 }
 
@@ -71,22 +79,22 @@ func commandFolder(t *testing.T) string {
 	return dir
 }
 
-// shell runs a line in a folder, and returns the folder that it leads to.
-func shell(t *testing.T, dir string, env []string, line string) (string, error) {
+// shell runs a line in a folder, and returns the folder that it leads to and what it wrote.
+func shell(t *testing.T, dir string, env []string, line string) (to, out string, err error) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "sh", "-e", "-c", line+"\npwd >&3")
 	r, w, err := os.Pipe()
 	if err != nil {
-		return dir, err
+		return dir, "", err
 	}
 	defer r.Close()
 	cmd.Dir, cmd.Env, cmd.ExtraFiles = dir, env, []*os.File{w}
-	out, err := cmd.CombinedOutput()
+	written, err := cmd.CombinedOutput()
 	w.Close()
 	if err != nil {
-		return dir, fmt.Errorf("%w\n%s", err, out)
+		return dir, "", fmt.Errorf("%w\n%s", err, written)
 	}
 	where := make([]byte, 4096)
 	n, err := r.Read(where)
-	return strings.TrimSpace(string(where[:n])), err
+	return strings.TrimSpace(string(where[:n])), string(written), err
 }

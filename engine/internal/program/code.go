@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/closedloop/closedloop/engine/internal/host"
+	"github.com/closedloop/closedloop/engine/internal/host/grants"
 	"github.com/closedloop/closedloop/engine/internal/host/wasmfile"
 	"github.com/closedloop/closedloop/engine/internal/program/guestbuild"
 	"github.com/closedloop/closedloop/rules/source"
@@ -180,7 +181,10 @@ func (l *loader) readModule(ref *source.Node, c *code, info fs.FileInfo) {
 }
 
 func moduleHint(wasm []byte, err error) string {
+	unasked := (*grants.Unasked)(nil)
 	switch {
+	case errors.As(err, &unasked):
+		return unasked.Hint()
 	case errors.Is(err, wasmfile.ErrComponent):
 		return "build a core module, as for wasm32-wasip1 or wasm32-unknown-unknown, and not for wasm32-wasip2"
 	case errors.Is(err, errNoManifest):

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/closedloop/closedloop/engine/internal/host/grants"
 	"github.com/closedloop/closedloop/engine/internal/host/wasmfile"
 	"github.com/closedloop/closedloop/rules/source"
 	"github.com/closedloop/closedloop/sdk"
@@ -127,6 +128,11 @@ func wasmManifest(wasm []byte) (*sdk.Manifest, []error) {
 	var wrong []error
 	for _, e := range m.Check() {
 		wrong = append(wrong, fmt.Errorf("the manifest in the module: %w", e))
+	}
+	for _, im := range module.Imports {
+		if err := grants.CheckAsked(m, im.Name); im.Module == "closedloop" && err != nil {
+			wrong = append(wrong, err)
+		}
 	}
 	return m, append(wrong, checkExports(module, m)...)
 }

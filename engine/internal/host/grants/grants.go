@@ -127,12 +127,49 @@ func Has(g *host.Grants, c sdk.Capability) bool {
 	return is
 }
 
+// Of returns the capability that a function of the host belongs to, by the name under which a module imports it, or ""
+// for one that every module may import.
+func Of(name string) sdk.Capability {
+	switch name {
+	case "file_stat", "file_read":
+		return sdk.CapabilityFile
+	case "http":
+		return sdk.CapabilityHTTP
+	case "kv_get", "kv_put":
+		return sdk.CapabilityKV
+	}
+	return ""
+}
+
+// Unasked is a module that imports a function of a capability that its manifest does not ask for.
+type Unasked struct {
+	Import     string
+	Capability sdk.Capability
+}
+
+func (e *Unasked) Error() string {
+	return fmt.Sprintf("the module imports closedloop.%s, and its manifest does not ask for %q", e.Import, e.Capability)
+}
+
+// Hint says how the plugin is mended.
+func (e *Unasked) Hint() string {
+	return fmt.Sprintf("add %s to capabilities in the plugin's plugin.yaml and build it again", e.Capability)
+}
+
+// CheckAsked returns an *Unasked unless the manifest asks for what the import needs.
+func CheckAsked(m *sdk.Manifest, name string) error {
+	if c := Of(name); c != "" && !m.Wants(c) {
+		return &Unasked{name, c}
+	}
+	return nil
+}
+
 // Line returns the line that grants a capability in the grants of a program, and whether a plugin that asks for it cannot
 // do without.
 func Line(c sdk.Capability) (line string, needed bool) {
 	switch c {
 	case sdk.CapabilityFile:
-		return "file: NAME", true
+		return "file: PATH", true
 	case sdk.CapabilityHTTP:
 		return "http: [HOST]", true
 	case sdk.CapabilityKV, sdk.CapabilityRandom:

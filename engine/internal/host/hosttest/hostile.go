@@ -2,6 +2,7 @@ package hosttest
 
 import (
 	"bytes"
+	"slices"
 	"testing"
 
 	"github.com/closedloop/closedloop/engine/internal/host"
@@ -45,7 +46,11 @@ func Attacks(tb testing.TB, inside string) []Attack {
 				if s.change != nil {
 					s.change(g)
 				}
-				a.Module = WithManifest(tb, g.Bytes(), TinyManifest())
+				m := TinyManifest()
+				if !s.unasked {
+					m.Capabilities = needed(g)
+				}
+				a.Module = WithManifest(tb, g.Bytes(), m)
 			}
 			if s.endless {
 				a.Code, a.Cause = host.CodeDeadline, "the call ran more than"
@@ -54,6 +59,18 @@ func Attacks(tb testing.TB, inside string) []Attack {
 		}
 	}
 	return out
+}
+
+// needed returns the capabilities of what the guest imports.
+func needed(a *Assembly) (list []sdk.Capability) {
+	of := map[string]sdk.Capability{"http": sdk.CapabilityHTTP, "kv_get": sdk.CapabilityKV, "kv_put": sdk.CapabilityKV,
+		"file_stat": sdk.CapabilityFile, "file_read": sdk.CapabilityFile}
+	for _, im := range a.Imports {
+		if c, ok := of[im.Name]; ok && !slices.Contains(list, c) {
+			list = append(list, c)
+		}
+	}
+	return list
 }
 
 // Harmless returns a guest like those of Attacks that attacks nobody.
@@ -74,6 +91,7 @@ type spec struct {
 	endless bool
 	code    host.Code
 	cause   string
+	unasked bool // the manifest does not ask for what the guest imports
 }
 
 func functions(fs ...Func) func(*Assembly) {
@@ -187,6 +205,7 @@ func misfits() []spec {
 	return []spec{
 		{name: "ungranted import", change: imports("closedloop", "http", four, I64), atLoad: true, code: host.CodeGrant, cause: `does not grant "http"`},
 		{name: "ungranted store", change: imports("closedloop", "kv_get", four, I32), atLoad: true, code: host.CodeGrant, cause: `does not grant "kv"`},
+		{name: "import that the manifest hides", change: imports("closedloop", "http", four, I64), unasked: true, atLoad: true, code: host.CodeModule, cause: `does not ask for "http"`},
 		{name: "import that does not exist", change: imports("env", "system", I32, I32), atLoad: true, code: host.CodeModule, cause: "env.system"},
 		bomb("a million locals", Func{Locals: bytes.Repeat([]byte{wasmfile.I64}, 1_000_000)}),
 		bomb("deep blocks", Func{Body: nested}),

@@ -26,18 +26,17 @@ const (
 type hostFunction struct {
 	call            api.GoModuleFunc
 	params, results []api.ValueType
-	needs           sdk.Capability // without which no module may import it
 }
 
 // imports are the host's functions.
 var imports = map[string]hostFunction{
-	"log":       {on(hostLog, workLog), []api.ValueType{api.ValueTypeI32, api.ValueTypeI32, api.ValueTypeI32}, nil, ""},
-	"file_stat": {on(hostFileStat, workList), []api.ValueType{api.ValueTypeI32, api.ValueTypeI32, api.ValueTypeI32}, i32, sdk.CapabilityFile},
-	"file_read": {on(hostFileRead, workFile), []api.ValueType{api.ValueTypeI32, api.ValueTypeI64, api.ValueTypeI32, api.ValueTypeI32}, i32, sdk.CapabilityFile},
-	"http":      {on(hostHTTP, workHTTP), []api.ValueType{api.ValueTypeI32, api.ValueTypeI32, api.ValueTypeI32, api.ValueTypeI32}, i64, sdk.CapabilityHTTP},
-	"kv_get":    {on(hostKVGet, workKV), []api.ValueType{api.ValueTypeI32, api.ValueTypeI32, api.ValueTypeI32, api.ValueTypeI32}, i32, sdk.CapabilityKV},
-	"kv_put":    {on(hostKVPut, workKV), []api.ValueType{api.ValueTypeI32, api.ValueTypeI32, api.ValueTypeI32, api.ValueTypeI32}, i32, sdk.CapabilityKV},
-	"now":       {on(hostNow, workWASI), nil, i64, ""},
+	"log":       {on(hostLog, workLog), []api.ValueType{api.ValueTypeI32, api.ValueTypeI32, api.ValueTypeI32}, nil},
+	"file_stat": {on(hostFileStat, workList), []api.ValueType{api.ValueTypeI32, api.ValueTypeI32, api.ValueTypeI32}, i32},
+	"file_read": {on(hostFileRead, workFile), []api.ValueType{api.ValueTypeI32, api.ValueTypeI64, api.ValueTypeI32, api.ValueTypeI32}, i32},
+	"http":      {on(hostHTTP, workHTTP), []api.ValueType{api.ValueTypeI32, api.ValueTypeI32, api.ValueTypeI32, api.ValueTypeI32}, i64},
+	"kv_get":    {on(hostKVGet, workKV), []api.ValueType{api.ValueTypeI32, api.ValueTypeI32, api.ValueTypeI32, api.ValueTypeI32}, i32},
+	"kv_put":    {on(hostKVPut, workKV), []api.ValueType{api.ValueTypeI32, api.ValueTypeI32, api.ValueTypeI32, api.ValueTypeI32}, i32},
+	"now":       {on(hostNow, workWASI), nil, i64},
 }
 
 // on hands a host function the instance that calls it, its memory, and the stack of parameters and results. A call takes

@@ -107,7 +107,10 @@ func (p *Plugin) checkImports(m *wasmfile.Module) error {
 			return p.loadError(host.CodeModule, fmt.Errorf("the module imports a %s (%s.%s), expected functions only", im.Kind, im.Module, im.Name), "")
 		case im.Module == wasi:
 		case im.Module == importModule && imports[im.Name].call != nil:
-			needs := imports[im.Name].needs
+			if err := (*grants.Unasked)(nil); errors.As(grants.CheckAsked(&p.spec.Manifest, im.Name), &err) {
+				return p.loadError(host.CodeModule, err, err.Hint())
+			}
+			needs := grants.Of(im.Name)
 			if needs == "" || grants.Has(&p.spec.Grants, needs) {
 				continue
 			}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -21,6 +22,11 @@ func (a *app) pluginNew() *cobra.Command {
 		Long: `new writes the folder of a plugin in one of several languages: a plugin that builds, a test that passes, and a small
 program to run it in. It says what to do next. It never writes into a folder that holds anything.
 
+The templates:
+
+` + templatesThereAre() + `
+There is none for destinations: begin with the one in plugins/webhook of a checkout.
+
 A plugin in Go uses the SDK of the closedloop that makes it: its version, or the checkout that it was built from, or the
 one that you name with --sdk.`,
 		Example: "  closedloop plugin new shouting\n  closedloop plugin new --lang rust --kind connector mailbox",
@@ -34,6 +40,27 @@ one that you name with --sdk.`,
 	f.StringVar(&o.Module, "module", "", "the `path` of the Go module (default example.com/NAME)")
 	f.StringVar(&o.SDK, "sdk", "", "a checkout of closedloop to build a Go plugin with, a `folder`")
 	return cmd
+}
+
+// templatesThereAre lists the kinds of each language, a line each.
+func templatesThereAre() string {
+	var b strings.Builder
+	for _, language := range scaffold.Languages {
+		fmt.Fprintf(&b, "  %-15s %s\n", language, strings.Join(scaffold.KindsOf(language), ", "))
+	}
+	return b.String()
+}
+
+// whereElse says where to start when there is no template.
+func whereElse(o scaffold.Options) string {
+	var others []string
+	for _, language := range scaffold.Languages {
+		if slices.Contains(scaffold.KindsOf(language), o.Kind) {
+			others = append(others, language)
+		}
+	}
+	return fmt.Sprintf("a %s can start from --lang %s; or make a %s and write the calls of a %s with the SDK in its folder closedloop",
+		o.Kind, strings.Join(others, " or "), strings.Join(scaffold.KindsOf(o.Language), " or "), o.Kind)
 }
 
 func (a *app) newPlugin(ctx context.Context, dir string, o scaffold.Options) error {
@@ -53,7 +80,7 @@ func (a *app) newPlugin(ctx context.Context, dir string, o scaffold.Options) err
 	case errors.Is(err, scaffold.ErrNoVersion):
 		return usage("name a checkout of closedloop with --sdk", "%v, and cannot tell which SDK to use", err)
 	case errors.Is(err, scaffold.ErrNoTemplate):
-		return usage("", "%v", err)
+		return usage(whereElse(o), "%v", err)
 	case err != nil && o.SDK != "" && !errors.As(err, new(*fs.PathError)):
 		return usage("", "--sdk: %v", err)
 	case err != nil:

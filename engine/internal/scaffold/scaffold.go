@@ -81,7 +81,7 @@ type Made struct {
 	Language string   `json:"language"`
 	Kind     string   `json:"kind"`
 	Files    []string `json:"files"` // relative to Dir, with slashes
-	// Commands are what to do next, as they are typed.
+	// Commands are what to do next, as they are typed; one that begins with # says what must be there.
 	Commands []string `json:"commands"`
 	// Note says why something is left to do; it may be empty.
 	Note string `json:"note,omitempty"`
@@ -94,6 +94,17 @@ var (
 	ErrNoTemplate = errors.New("this version has no template for it")
 	ErrNoVersion  = errors.New("this closedloop was built without a version")
 )
+
+// KindsOf returns the kinds that there are templates of in a language, which is empty for one that is not known.
+func KindsOf(language string) []string {
+	var kinds []string
+	for _, kind := range Kinds {
+		if _, err := fs.Stat(templates, language+"/"+kind); err == nil {
+			kinds = append(kinds, kind)
+		}
+	}
+	return kinds
+}
 
 // New writes the folder of a plugin. Of a Go plugin it also has the go command complete go.mod; when that fails, the
 // folder is complete but for this, and Commands and Note say so.
@@ -131,6 +142,9 @@ func (m *Made) finish(ctx context.Context, d *Data) {
 		m.complete(ctx)
 	}
 	m.Commands = append(m.Commands, testCommands(m.Language, d)...)
+	if m.Language == "rust" {
+		m.Commands = append(m.Commands, "# once: rustup target add wasm32-unknown-unknown, or on Debian: apt install libstd-rust-dev-wasm32")
+	}
 	if m.Language != "go" {
 		m.Commands = append(m.Commands, "closedloop plugin build . -o "+m.Name+".wasm")
 	}

@@ -22,6 +22,9 @@ func TestEveryTemplateRenders(t *testing.T) {
 			}
 			files, err := render(&o, d)
 			if errors.Is(err, ErrNoTemplate) && language != "go" {
+				if slices.Contains(KindsOf(language), kind) {
+					t.Errorf("%s: the kinds are %v, and there is no template for %s", language, KindsOf(language), kind)
+				}
 				continue
 			}
 			if err != nil {
@@ -29,6 +32,9 @@ func TestEveryTemplateRenders(t *testing.T) {
 				continue
 			}
 			made++
+			if !slices.Contains(KindsOf(language), kind) {
+				t.Errorf("%s: the kinds are %v, without %s", language, KindsOf(language), kind)
+			}
 			names := make([]string, len(files))
 			for i, f := range files {
 				names[i] = f.name

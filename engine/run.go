@@ -179,19 +179,21 @@ func (e *Engine) drain(ctx context.Context, src *program.Plugin) (wait time.Dura
 		fetched <- err
 	}()
 	var last *commitment
+	var got reading
+	defer func() { e.tellRead(src.ID, &got) }()
 	for p := range ready {
 		if err != nil {
 			continue // what follows a failed commit is fetched again
 		}
 		next, failed := e.startCommit(ctx, last, p)
-		if err = e.landed(src.ID, last); err == nil {
+		if err = e.landed(src.ID, last, &got); err == nil {
 			err = failed
 		}
 		if last = next; err != nil {
 			stop()
 		}
 	}
-	for _, failed := range []error{e.landed(src.ID, last), <-fetched} {
+	for _, failed := range []error{e.landed(src.ID, last, &got), <-fetched} {
 		if err == nil {
 			err = failed
 		}
@@ -199,16 +201,44 @@ func (e *Engine) drain(ctx context.Context, src *program.Plugin) (wait time.Dura
 	return wait, err
 }
 
-// landed waits for a chunk of a source to be durable.
-func (e *Engine) landed(source string, c *commitment) error {
+// reading is what a source brought until it had no more.
+type reading struct {
+	feedback.Counts
+	reasons []string // why the first of its items were held back
+}
+
+// mostReasons is how many items that were held back are logged of one reading.
+const mostReasons = 10
+
+// landed waits for a chunk of a source to be durable and adds what it brought.
+func (e *Engine) landed(source string, c *commitment, got *reading) error {
 	if c == nil {
 		return nil
 	}
 	r, err := e.finishCommit(c)
-	if err == nil {
-		e.meter.progress(source, &r)
+	if err != nil {
+		return err
 	}
-	return err
+	e.meter.progress(source, &r)
+	got.Counts.Add(r.Import.Counts)
+	for i := range r.Rows {
+		if row := &r.Rows[i]; row.Outcome == pipeline.OutcomeRejected && len(got.reasons) < mostReasons {
+			got.reasons = append(got.reasons, row.Reason)
+		}
+	}
+	return nil
+}
+
+// tellRead logs what a source brought.
+func (e *Engine) tellRead(source string, got *reading) {
+	if got.Read == 0 {
+		return
+	}
+	e.opts.Logger.Info().Str("source", source).Int("read", got.Read).Int("new", got.New).Int("revised", got.Revised).
+		Int("duplicate", got.Duplicate).Int("stale", got.Stale).Int("rejected", got.Rejected).Msg("source was read")
+	for _, reason := range got.reasons {
+		e.opts.Logger.Warn().Str("source", source).Str("reason", reason).Msg("item is held back")
+	}
 }
 
 // fetch polls and prepares until the source has no more.

@@ -52,6 +52,9 @@ func group(use, short, long, example string, commands ...*cobra.Command) *cobra.
 	cmd := &cobra.Command{
 		Use: use, Short: short, Long: long, Example: example, Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 && args[0] == "help" {
+				return cmd.Help()
+			}
 			if len(args) > 0 {
 				return unknownCommand(cmd, args[0])
 			}

@@ -126,7 +126,7 @@ func (a *app) runOnce(ctx context.Context, eng *engine.Engine, p *progress) erro
 		}
 		return errors.Join(a.printJSON(result), err)
 	}
-	a.summary(sum)
+	a.summary(sum, err != nil)
 	return err
 }
 

@@ -18,11 +18,12 @@ const (
 	barColumns   = 24
 )
 
-// summary tells people what a pass did and where the program stands.
-func (a *app) summary(s *engine.Summary) {
+// summary tells people what a pass did and where the program stands. failed says that not every source was read to its
+// end.
+func (a *app) summary(s *engine.Summary, failed bool) {
 	w := a.std.Out
 	fmt.Fprintf(w, "%s: %s read in %s\n", s.Program, count(s.Total.Read, "item"), span(s.Took))
-	a.sourcesTable(s)
+	a.sourcesTable(s, failed)
 	a.rejects(s)
 	a.notices(s)
 	a.standing(s.Stats)
@@ -50,7 +51,7 @@ func countCells(name string, c *feedback.Counts) []string {
 	return cells
 }
 
-func (a *app) sourcesTable(s *engine.Summary) {
+func (a *app) sourcesTable(s *engine.Summary, failed bool) {
 	fmt.Fprintln(a.std.Out)
 	t := countColumns("source")
 	for i := range s.Sources {
@@ -60,7 +61,10 @@ func (a *app) sourcesTable(s *engine.Summary) {
 		t.add(countCells("all", &s.Total)...)
 	}
 	t.write(a.std.Out, a.std.Width)
-	if s.Total.New == 0 && s.Total.Revised == 0 && s.Stats.Items > 0 {
+	switch {
+	case failed:
+		fmt.Fprintln(a.std.Out, "\n  not everything was read: what a source still holds waits until what failed works again")
+	case s.Total.New == 0 && s.Total.Revised == 0 && s.Stats.Items > 0:
 		fmt.Fprintln(a.std.Out, "\n  nothing is new: nothing was taken in or acted on again")
 	}
 }

@@ -173,14 +173,14 @@ func (l *loader) readModule(ref *source.Node, c *code, info fs.FileInfo) {
 	c.sha256 = digest(wasm)
 	m, wrong := wasmManifest(wasm)
 	for _, err := range wrong {
-		ref.ProblemHint("plugin", moduleHint(wasm, err), "%v", err)
+		ref.ProblemHint("plugin", l.moduleHint(wasm, err), "%v", err)
 	}
 	if wrong == nil {
 		c.manifest = m
 	}
 }
 
-func moduleHint(wasm []byte, err error) string {
+func (l *loader) moduleHint(wasm []byte, err error) string {
 	unasked := (*grants.Unasked)(nil)
 	switch {
 	case errors.As(err, &unasked):
@@ -189,6 +189,8 @@ func moduleHint(wasm []byte, err error) string {
 		return "build a core module, as for wasm32-wasip1 or wasm32-unknown-unknown, and not for wasm32-wasip2"
 	case errors.Is(err, errNoManifest):
 		return "build it with closedloop plugin build, which stamps " + ManifestName + " into the module"
+	case errors.Is(err, wasmfile.ErrNotWasm) && looksExecutable(wasm) && l.alone:
+		return "say --process to take it as an executable, which runs outside of the sandbox"
 	case errors.Is(err, wasmfile.ErrNotWasm) && looksExecutable(wasm):
 		return "an executable runs outside of the sandbox, which the program must allow: trust: process"
 	}

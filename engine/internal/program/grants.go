@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -84,7 +85,11 @@ func (l *loader) checkGrants(p *Plugin, n *source.Node) {
 		}
 	}
 	if lacks != nil {
-		key.ProblemHint("grant", "add grants: {"+strings.Join(add, ", ")+"}", "the plugin %s asks for %s, which the program does not grant",
+		hint := "add grants: {" + strings.Join(add, ", ") + "}"
+		if slices.Contains(lacks, sdk.CapabilityFile) {
+			hint += ", where PATH is relative to the program's folder"
+		}
+		key.ProblemHint("grant", hint, "the plugin %s asks for %s, which the program does not grant",
 			p.Manifest.Name, inWords(lacks, "and"))
 	}
 }

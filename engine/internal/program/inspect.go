@@ -34,7 +34,7 @@ func Find(path string, trust Trust, o Options) (*Plugin, error) {
 		return nil, err
 	}
 	ref, problems := source.Parse("", text)
-	l := &loader{given: ".", opts: o, root: ref, p: &Program{Dir: filepath.Dir(abs)}, problems: problems}
+	l := &loader{given: ".", opts: o, root: ref, alone: true, p: &Program{Dir: filepath.Dir(abs)}, problems: problems}
 	c := l.findCode(ref, trust)
 	problems = l.all().Sorted()
 	for i := range problems {

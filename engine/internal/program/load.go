@@ -66,6 +66,7 @@ type loader struct {
 	declared []string // the names of the secrets
 	hidden   []line   // not shown, because they may hold a secret
 	strict   bool     // every file of a plugin must be pinned
+	alone    bool     // there is no program, but a plugin that a command names
 }
 
 // load fills in the program. An error is one of the environment; what is wrong with the program is noted.

@@ -96,9 +96,10 @@ type Engine struct {
 
 	life      context.Context // ends when Close begins
 	end       context.CancelFunc
-	replays   sync.Mutex    // one replay at a time
-	reloading sync.Mutex    // one reload at a time
-	running   chan struct{} // holds one while Run or RunOnce runs
+	replays   sync.Mutex       // one replay at a time
+	reloading sync.Mutex       // one reload at a time; guards latest and plugins.made
+	latest    *program.Program // as it was last read
+	running   chan struct{}    // holds one while Run or RunOnce runs
 }
 
 // Open loads the program in dir, its plugins and its state. When the program is at fault the error is
@@ -115,7 +116,7 @@ func Open(ctx context.Context, dir string, o Options) (*Engine, error) {
 	if o.State == "" {
 		o.State = prog.StateDir
 	}
-	e := &Engine{opts: o, program: prog, intake: make(chan struct{}, o.Intake), running: make(chan struct{}, 1), meter: newMeter(), started: o.Now()}
+	e := &Engine{opts: o, program: prog, latest: prog, intake: make(chan struct{}, o.Intake), running: make(chan struct{}, 1), meter: newMeter(), started: o.Now()}
 	e.life, e.end = context.WithCancel(context.Background())
 	st, err := store.Open(o.State, store.Options{Profile: store.Profile(o.Profile)})
 	if err != nil {
@@ -189,6 +190,8 @@ func (e *Engine) Close(ctx context.Context) error {
 		defer func() { <-e.running }()
 	case <-ctx.Done():
 	}
+	e.reloading.Lock() // one that is under way ends with e.life; none begins any more
+	defer e.reloading.Unlock()
 	if e.plugins != nil {
 		err = e.plugins.close(ctx)
 	}

@@ -10,6 +10,7 @@ import (
 
 // Events tells the host what happened, after it is durable. A nil function is skipped. They are called one after
 // another from the engine's own goroutines and hold up the source or destination that they tell of: hand long work on.
+// They must not call Close or Reload.
 type Events struct {
 	// ItemCommitted tells of a new item, a revision, or new labels.
 	ItemCommitted func(Item)

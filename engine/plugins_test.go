@@ -257,3 +257,66 @@ func TestHotReload(t *testing.T) {
 		t.Errorf("got %v, want three versions", versions)
 	}
 }
+
+// hanging is a categorizer that says when it was called and answers when it may.
+type hanging struct{ called, answer chan struct{} }
+
+func (h *hanging) Categorize(ctx context.Context, _ []feedback.Item, _ []sdk.Result) error {
+	h.called <- struct{}{}
+	select {
+	case <-h.answer:
+	case <-ctx.Done():
+	}
+	return ctx.Err()
+}
+
+// A version that was not tried to the end is not taken, and a closed engine takes none.
+func TestReloadThatIsGivenUp(t *testing.T) {
+	t.Parallel()
+	p, h := &parts{}, &hanging{called: make(chan struct{}, 1), answer: make(chan struct{})}
+	dir := writeProgram(t, programFiles)
+	asked := atomic.Int64{}
+	plugins := p.native()
+	plugins["words"] = sdk.Plugin{
+		Manifest: plugins["words"].Manifest,
+		New: func(context.Context, sdk.Host, []byte) (any, error) {
+			if asked.Add(1) > 1 {
+				return h, nil
+			}
+			return words{}, nil
+		},
+	}
+	e, err := engine.Open(t.Context(), dir, engine.Options{Native: plugins, Profile: engine.Small})
+	if err != nil {
+		t.Fatal(err)
+	}
+	change := func(limit string) {
+		text := strings.Replace(programFiles, "{plugin: native:words}", "{plugin: native:words, limits: {instances: "+limit+"}}", 1)
+		if err := os.WriteFile(filepath.Join(dir, "program.yaml"), []byte(strings.Split(strings.SplitN(text, "-- program.yaml --\n", 2)[1], "-- rules")[0]), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	change("1")
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() {
+		r, err := e.Reload(ctx)
+		if len(r.Swapped) > 0 {
+			t.Errorf("swapped %+v", r.Swapped)
+		}
+		ended <- err
+	}()
+	<-h.called
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	if r, err := e.Ingest(t.Context(), "app", answer("1", 3, "#packaging")); err != nil || r.New != 1 {
+		t.Errorf("the version that served serves no more: %+v, %v", r, err)
+	}
+	closeEngine(t, e)
+	change("2")
+	if r, err := e.Reload(t.Context()); !errors.Is(err, engine.ErrClosed) || len(r.Swapped) > 0 {
+		t.Errorf("after Close: %+v, %v", r, err)
+	}
+}

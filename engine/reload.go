@@ -23,14 +23,22 @@ type Reloaded struct {
 // Reload reads the program again. Plugins whose code, settings, grants or limits changed are loaded and tried beside
 // those that serve, and take their places between two calls: nothing is dropped or done twice. What cannot be loaded
 // changes nothing: the plugin that serves goes on, and the error says why. The error is source.Problems when the program
-// is at fault; then nothing is replaced at all.
+// is at fault; then nothing is replaced at all. When ctx ends, what was not yet tried is not taken. It must not be called
+// from a function of Events.
 func (e *Engine) Reload(ctx context.Context) (Reloaded, error) {
 	e.reloading.Lock()
 	defer e.reloading.Unlock()
+	if e.life.Err() != nil {
+		return Reloaded{}, ErrClosed
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(e.life, cancel)()
 	prog, err := program.Load(ctx, e.program.Dir, program.Options{CacheDir: e.opts.CacheDir, Native: e.opts.Native, Building: e.opts.Building})
 	if err != nil {
 		return Reloaded{}, err
 	}
+	e.latest = prog
 	done := Reloaded{Restart: differences(e.program, prog)}
 	var errs []error
 	for p := range prog.Plugins {
@@ -63,7 +71,7 @@ func (e *Engine) replace(ctx context.Context, guard *host.Guard, prog *program.P
 		return false, errors.Join(err, next.Close(ctx))
 	}
 	e.plugins.made[p.ID] = print
-	patience, cancel := context.WithTimeout(ctx, swapPatience)
+	patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), swapPatience)
 	defer cancel()
 	if err := guard.Swap(patience, next); err != nil {
 		e.opts.Logger.Warn().Str("plugin", p.ID).Err(err).Msg("the version before did not close in order")
@@ -83,6 +91,9 @@ func tryOut(ctx context.Context, p host.Plugin) error {
 	b, err := p.Categorize(ctx, make([]feedback.Item, 1))
 	if err == nil {
 		b.Release()
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
 	}
 	if !host.Broken(err) {
 		return nil

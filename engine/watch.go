@@ -16,6 +16,10 @@ import (
 const (
 	// settle is how long the files must be quiet before they are read again: writing several takes a while.
 	settle = 300 * time.Millisecond
+	// patience is how long they may go on changing before they are read all the same.
+	patience = 3 * time.Second
+	// rewatch is how often folders are looked for that are not watched.
+	rewatch = 5 * time.Second
 	// maxWatched bounds the folders that are watched.
 	maxWatched = 512
 )
@@ -28,23 +32,37 @@ func (e *Engine) watch(ctx context.Context) error {
 		return nil
 	}
 	defer w.Close()
-	e.watchFolders(w, e.program)
+	e.watchFolders(w)
 	quiet := time.NewTimer(settle) // what changed before the folders were watched is noticed now
 	defer quiet.Stop()
+	again := time.NewTicker(rewatch)
+	defer again.Stop()
+	var first time.Time // of the changes that were not read yet
+	changed := func() {
+		if first.IsZero() {
+			first = time.Now()
+		}
+		quiet.Reset(max(min(settle, patience-time.Since(first)), 0))
+	}
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case ev := <-w.Events:
 			if e.matters(ev) {
-				quiet.Reset(settle)
+				changed()
 			}
 		case err := <-w.Errors:
 			e.opts.Logger.Warn().Err(err).Msg("a change of the program may have gone unnoticed")
-			quiet.Reset(settle)
+			changed()
+		case <-again.C: // folders may have come, or come back
+			if e.watchFolders(w) {
+				changed()
+			}
 		case <-quiet.C:
+			first = time.Time{}
 			e.reloadChanged(ctx)
-			e.watchFolders(w, e.program) // folders may have come
+			e.watchFolders(w)
 		}
 	}
 }
@@ -76,19 +94,29 @@ func (e *Engine) matters(ev fsnotify.Event) bool {
 	return err != nil || inside == ".." || strings.HasPrefix(inside, ".."+string(filepath.Separator))
 }
 
-// watchFolders watches the program's folder and those of its plugins. Folders rather than files: an editor replaces a
-// file by another one.
-func (e *Engine) watchFolders(w *fsnotify.Watcher, prog *program.Program) {
+// watchFolders watches the program's folder and those of its plugins, also where links lead, and reports whether there
+// were any that were not watched. Folders rather than files: an editor replaces a file by another one.
+func (e *Engine) watchFolders(w *fsnotify.Watcher) (more bool) {
+	e.reloading.Lock()
+	prog := e.latest
+	e.reloading.Unlock()
 	known := map[string]bool{}
 	for _, path := range w.WatchList() {
 		known[path] = true
 	}
 	add := func(path string) {
-		if known[path] || len(known) >= maxWatched {
+		if known[path] || len(known) > maxWatched {
 			return
 		}
 		known[path] = true
-		if err := w.Add(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if len(known) > maxWatched {
+			e.opts.Logger.Warn().Int("folders", maxWatched).Msg("the program has more folders than are watched; closedloop reload reads it again")
+			return
+		}
+		switch err := w.Add(path); {
+		case err == nil:
+			more = true
+		case !errors.Is(err, fs.ErrNotExist):
 			e.opts.Logger.Warn().Str("folder", path).Err(err).Msg("changes in this folder are not noticed")
 		}
 	}
@@ -106,11 +134,19 @@ func (e *Engine) watchFolders(w *fsnotify.Watcher, prog *program.Program) {
 	}
 	deep(prog.Dir)
 	for p := range prog.Plugins {
-		switch p.Kind {
-		case program.KindFolder:
-			deep(p.Path)
-		case program.KindWASM, program.KindProcess:
-			add(filepath.Dir(p.Path))
+		if p.Kind == program.KindNative {
+			continue
+		}
+		add(filepath.Dir(p.Path)) // where a link to it would be replaced
+		target, err := filepath.EvalSymlinks(p.Path)
+		if err != nil {
+			continue
+		}
+		if p.Kind == program.KindFolder {
+			deep(target)
+		} else {
+			add(filepath.Dir(target))
 		}
 	}
+	return more
 }

@@ -13,20 +13,18 @@ import (
 
 // How a plugin that keeps failing is paused.
 const (
-	// tolerated is how many calls in a row may fail. Searching a batch for poisonous items makes at most seven: the
-	// canary succeeds in between, whatever the items are.
-	tolerated = 20
-	// toleratedAlone is likewise for plugins that categorize nothing, whose calls do not fail because of one item.
-	toleratedAlone = 5
-	leastPause     = 5 * time.Second
-	mostPause      = 10 * time.Minute
+	tolerated  = 5 // uses in a row without any success
+	leastPause = 5 * time.Second
+	mostPause  = 10 * time.Minute
 )
 
 // Guard stands in front of a plugin for as long as the engine runs, and is a Plugin itself. It pauses a plugin that keeps
 // failing, and lets another version take its place between two calls.
 //
-//   - A paused plugin is not called: calls fail with CodeQuarantined until the pause is over. Then one caller tries it;
-//     when that fails too the next pause is twice as long.
+//   - What is counted are uses, from Pin to release, in which the plugin broke and not one call succeeded. A search for
+//     poisonous items has successes, those of its canary, so that no number of such items pauses a plugin.
+//   - A paused plugin is not called: calls fail with CodeQuarantined until the pause is over. Then one caller tries it,
+//     and the others wait for what comes of it; when it fails too the next pause is twice as long.
 //   - Every call is served by one version from beginning to end, and so is what is done between Pin and its release.
 type Guard struct {
 	id      string
@@ -36,11 +34,12 @@ type Guard struct {
 	mu       sync.Mutex
 	current  *generation
 	past     Stats // of the versions before
-	failures int   // calls in a row that failed
+	failures int   // uses in a row that failed
 	pauses   int   // pauses in a row
 	until    time.Time
 	reason   string
-	trier    *pinned // who tries a paused plugin; nil for nobody
+	trier    *pinned       // who tries a paused plugin; nil for nobody
+	tried    chan struct{} // closed when the try has ended
 }
 
 // State is how a guarded plugin is.
@@ -112,7 +111,17 @@ func (g *Guard) Resume() {
 	}
 }
 
-func (g *Guard) reset() { g.failures, g.pauses, g.until, g.trier = 0, 0, time.Time{}, nil }
+func (g *Guard) reset() {
+	g.failures, g.pauses, g.until = 0, 0, time.Time{}
+	g.endTry()
+}
+
+func (g *Guard) endTry() {
+	if g.trier != nil {
+		g.trier = nil
+		close(g.tried)
+	}
+}
 
 // State returns how the plugin is.
 func (g *Guard) State() State {
@@ -134,7 +143,7 @@ func (g *Guard) Pin() (p Plugin, release func()) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.current.users.RLock()
-	pin := &pinned{g, g.current}
+	pin := &pinned{guard: g, generation: g.current}
 	return pin, pin.release
 }
 
@@ -142,6 +151,7 @@ func (g *Guard) Pin() (p Plugin, release func()) {
 type pinned struct {
 	guard *Guard
 	*generation
+	broke, worked bool // what the calls came to so far; guarded by guard.mu
 }
 
 // Pin returns the version of a guarded plugin that serves now, or the plugin itself when it has no guard.
@@ -152,18 +162,39 @@ func Pin(p Plugin) (Plugin, func()) {
 	return p, func() {}
 }
 
-// admit lets a call through, unless the plugin is paused and the caller is not the one who tries it.
-func (p *pinned) admit(call sdk.Ability) error {
+// admit lets a call through, unless the plugin is paused and the caller is not the one who tries it. While somebody else
+// does, it waits.
+func (p *pinned) admit(ctx context.Context, call sdk.Ability) error {
 	g := p.guard
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	switch {
-	case p.generation != g.current, g.until.IsZero(), g.trier == p:
-		return nil
-	case g.trier == nil && !g.now().Before(g.until):
-		g.trier = p
-		return nil
+	for {
+		switch {
+		case p.generation != g.current, g.until.IsZero(), g.trier == p:
+			return nil
+		case g.now().Before(g.until):
+			return p.paused(call)
+		case g.trier == nil:
+			g.trier, g.tried = p, make(chan struct{})
+			return nil
+		}
+		tried := g.tried
+		g.mu.Unlock()
+		var err error
+		select {
+		case <-tried:
+		case <-ctx.Done():
+			err = &Error{Plugin: g.id, Version: p.Version(), Call: string(call), Code: CodeCanceled, Cause: context.Cause(ctx)}
+		}
+		g.mu.Lock()
+		if err != nil {
+			return err
+		}
 	}
+}
+
+func (p *pinned) paused(call sdk.Ability) error {
+	g := p.guard
 	return &Error{
 		Plugin: g.id, Version: p.Version(), Call: string(call), Code: CodeQuarantined,
 		Cause: &sdk.Failure{Code: "quarantined", After: max(g.until.Sub(g.now()), time.Second), Message: fmt.Sprintf(
@@ -172,21 +203,29 @@ func (p *pinned) admit(call sdk.Ability) error {
 	}
 }
 
-// judge notes how a call that was admitted ended.
+// judge notes how a call that was admitted ended. A call that its caller gave up says nothing.
 func (p *pinned) judge(err error) {
 	g := p.guard
 	g.mu.Lock()
 	changed := false
 	switch {
-	case p.generation != g.current:
 	case Broken(err):
-		changed = g.failed(p, err)
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-	case g.until.IsZero():
-		g.failures = 0
-	case g.trier == p:
-		changed = true
-		g.reset()
+		p.broke = true
+		if p.generation == g.current {
+			g.reason = err.Error()
+		}
+	case canceled(err):
+	default:
+		p.worked = true
+		if p.generation != g.current {
+			break
+		}
+		if g.until.IsZero() {
+			g.failures = 0
+		} else if g.trier == p {
+			changed = true
+			g.reset()
+		}
 	}
 	state := g.state()
 	g.mu.Unlock()
@@ -195,22 +234,34 @@ func (p *pinned) judge(err error) {
 	}
 }
 
-// failed counts a failure and reports whether it was one too many.
-func (g *Guard) failed(p *pinned, err error) bool {
-	if !g.until.IsZero() && g.trier != p {
-		return false // the call began before the pause
+func canceled(err error) bool {
+	e := (*Error)(nil)
+	return errors.As(err, &e) && e.Code == CodeCanceled || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// release ends the caller's use of the version, and counts it.
+func (p *pinned) release() {
+	p.users.RUnlock()
+	g := p.guard
+	g.mu.Lock()
+	changed := false
+	if failed := p.broke && !p.worked && p.generation == g.current; failed && g.trier == p {
+		changed = true
+	} else if failed && g.until.IsZero() {
+		g.failures++
+		changed = g.failures >= tolerated
 	}
-	g.failures++
-	g.reason = err.Error()
-	limit := tolerated
-	if !p.Manifest().Can(sdk.AbilityCategorize) {
-		limit = toleratedAlone
+	if changed {
+		g.pause()
 	}
-	if g.failures < limit {
-		return false
+	if g.trier == p {
+		g.endTry()
 	}
-	g.pause()
-	return true
+	state := g.state()
+	g.mu.Unlock()
+	if changed {
+		g.changed(state)
+	}
 }
 
 func (g *Guard) pause() {
@@ -219,30 +270,12 @@ func (g *Guard) pause() {
 		pause = min(leastPause<<g.pauses, mostPause)
 	}
 	g.pauses++
-	g.failures, g.trier, g.until = 0, nil, g.now().Add(pause)
-}
-
-// release ends the caller's use of the version. A try that saw failures only leads to the next pause.
-func (p *pinned) release() {
-	p.users.RUnlock()
-	g := p.guard
-	g.mu.Lock()
-	changed := g.trier == p && g.failures > 0
-	if changed {
-		g.pause()
-	} else if g.trier == p {
-		g.trier = nil
-	}
-	state := g.state()
-	g.mu.Unlock()
-	if changed {
-		g.changed(state)
-	}
+	g.failures, g.until = 0, g.now().Add(pause)
 }
 
 // Categorize calls the plugin, unless it is paused.
 func (p *pinned) Categorize(ctx context.Context, items []feedback.Item) (b *Batch, err error) {
-	if err := p.admit(sdk.AbilityCategorize); err != nil {
+	if err := p.admit(ctx, sdk.AbilityCategorize); err != nil {
 		return nil, err
 	}
 	defer func() { p.judge(err) }()
@@ -251,7 +284,7 @@ func (p *pinned) Categorize(ctx context.Context, items []feedback.Item) (b *Batc
 
 // Poll calls the plugin, unless it is paused.
 func (p *pinned) Poll(ctx context.Context, req sdk.PollRequest) (r sdk.PollResult, err error) {
-	if err := p.admit(sdk.AbilityPoll); err != nil {
+	if err := p.admit(ctx, sdk.AbilityPoll); err != nil {
 		return r, err
 	}
 	defer func() { p.judge(err) }()
@@ -260,7 +293,7 @@ func (p *pinned) Poll(ctx context.Context, req sdk.PollRequest) (r sdk.PollResul
 
 // Receive calls the plugin, unless it is paused.
 func (p *pinned) Receive(ctx context.Context, req sdk.ReceiveRequest) (r sdk.ReceiveResult, err error) {
-	if err := p.admit(sdk.AbilityReceive); err != nil {
+	if err := p.admit(ctx, sdk.AbilityReceive); err != nil {
 		return r, err
 	}
 	defer func() { p.judge(err) }()
@@ -269,7 +302,7 @@ func (p *pinned) Receive(ctx context.Context, req sdk.ReceiveRequest) (r sdk.Rec
 
 // Deliver calls the plugin, unless it is paused.
 func (p *pinned) Deliver(ctx context.Context, m sdk.Message) (err error) {
-	if err := p.admit(sdk.AbilityDeliver); err != nil {
+	if err := p.admit(ctx, sdk.AbilityDeliver); err != nil {
 		return err
 	}
 	defer func() { p.judge(err) }()

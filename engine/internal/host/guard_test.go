@@ -120,11 +120,42 @@ func TestOneCallerTries(t *testing.T) {
 	tried := make(chan error)
 	go func() { tried <- g.Deliver(t.Context(), sdk.Message{}) }()
 	<-p.calling
-	if err := g.Deliver(t.Context(), sdk.Message{}); !host.Paused(err) {
+	impatient, give := context.WithCancel(t.Context())
+	give()
+	if err := g.Deliver(impatient, sdk.Message{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v while another call tries the plugin", err)
 	}
-	close(p.resume)
+	waited := make(chan error)
+	go func() { waited <- g.Deliver(t.Context(), sdk.Message{}) }()
+	p.resume <- struct{}{}
 	if err := <-tried; err != nil || g.State().Paused {
+		t.Errorf("got %v, %+v", err, g.State())
+	}
+	<-p.calling
+	p.resume <- struct{}{}
+	if err := <-waited; err != nil {
+		t.Error(err)
+	}
+}
+
+// A try that its caller gives up neither ends the pause nor makes it longer: the next caller tries.
+func TestATryThatIsGivenUp(t *testing.T) {
+	t.Parallel()
+	p := &stage{version: "1", ability: sdk.AbilityDeliver}
+	p.down = crash
+	g, c, _ := guarded(p)
+	for range 5 {
+		_ = g.Deliver(t.Context(), sdk.Message{})
+	}
+	c.at = c.at.Add(time.Minute)
+	for range 3 {
+		p.down = &host.Error{Code: host.CodeCanceled, Cause: crash} // as when what goes on beside it failed
+		if err := g.Deliver(t.Context(), sdk.Message{}); host.Paused(err) || !g.State().Paused {
+			t.Errorf("got %v, %+v", err, g.State())
+		}
+	}
+	p.down = nil
+	if err := g.Deliver(t.Context(), sdk.Message{}); err != nil || g.State().Paused {
 		t.Errorf("got %v, %+v", err, g.State())
 	}
 }
@@ -152,7 +183,7 @@ func TestPoisonIsNoFailure(t *testing.T) {
 		t.Fatalf("%d items stand alone, %v, %+v", n, err, *told)
 	}
 	p.down = crash
-	for range 3 {
+	for range 5 {
 		_, _ = search()
 	}
 	if !g.State().Paused {

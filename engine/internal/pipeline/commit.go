@@ -52,6 +52,9 @@ func (p *Pipeline) Begin(ctx context.Context, after *Commitment, pr *Prepared) (
 	}
 	var before *store.Pending
 	if after != nil {
+		if after.err != nil {
+			return nil, after.err
+		}
 		before = after.pending
 	}
 	pending, err := p.cfg.Store.Begin(ctx, before, update)

@@ -117,12 +117,17 @@ func folderManifest(dir string) (*sdk.Manifest, error) {
 
 // replace writes a file so that it appears with its whole content, or stays as it was.
 func replace(path string, data []byte, mode fs.FileMode) error {
-	part := path + ".part"
-	if err := os.WriteFile(part, data, mode); err != nil {
+	f, err := os.CreateTemp(filepath.Dir(path), ".closedloop-*") // a name that nobody can have prepared
+	if err != nil {
 		return err
 	}
-	if err := os.Rename(part, path); err != nil {
-		return errors.Join(err, os.Remove(part))
+	_, err = f.Write(data)
+	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
 	}
 	return nil
 }

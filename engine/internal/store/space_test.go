@@ -200,6 +200,39 @@ func TestNothingStandsOnWhatFailed(t *testing.T) {
 	}
 }
 
+// An update that writes nothing passes on whether the one before it stands.
+func TestNothingStandsOnWhatFailedInBetween(t *testing.T) {
+	t.Parallel()
+	var d disk
+	d.free.Store(1000)
+	s := reopen(t, t.TempDir(), d.options(100, -1))
+	must(t, s, func(tx *Tx) { tx.Set(key("z"), []byte("1")) })
+	d.free.Store(1)
+	set := func(k string) func(tx *Tx) error {
+		return func(tx *Tx) error { tx.Set(key(k), []byte("1")); return nil }
+	}
+	a, err := s.Begin(t.Context(), nil, set("a"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := s.Begin(t.Context(), a, func(*Tx) error { return nil })
+	if err == nil {
+		err = b.Wait()
+	}
+	if failed := a.Wait(); !errors.Is(failed, ErrFull) || !errors.Is(err, ErrFull) {
+		t.Fatal(failed, err)
+	}
+	d.free.Store(1 << 40)
+	if b != nil {
+		if _, err := s.Begin(t.Context(), b, set("c")); !errors.Is(err, ErrFull) {
+			t.Errorf("got %v", err)
+		}
+	}
+	if v := read(t, s, key("c")); v != "" {
+		t.Error("c stands without a")
+	}
+}
+
 // Without room to write the last table, Close leaves the log as it is.
 func TestCloseOnFullDisk(t *testing.T) {
 	t.Parallel()

@@ -99,13 +99,24 @@ func (s *Store) run(ctx context.Context, after *Pending, fn func(*Tx) error) (*g
 		err = tx.err
 	}
 	switch {
-	case err != nil || len(tx.own) == 0:
+	case err != nil:
 		return tx.saw, s.epoch, err
+	case len(tx.own) == 0:
+		return tx.standsOn(after), s.epoch, nil
 	case !s.limits.fits(tx.size, len(tx.own)):
 		return nil, 0, errorf(ErrTooLarge, "write less in one update", "update has %d keys and %d bytes, expected at most %d and %d",
 			len(tx.own), tx.size, s.limits.count, s.limits.size)
 	}
 	return s.join(tx), s.epoch, nil
+}
+
+// standsOn returns the group on which an update stands that wrote nothing: the later of the one that it read and the one
+// that it came after.
+func (t *Tx) standsOn(after *Pending) *group {
+	if after == nil || after.group == nil || t.saw == t.open || after.group.finished() {
+		return t.saw
+	}
+	return after.group
 }
 
 // group is the updates of one commit.

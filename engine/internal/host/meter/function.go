@@ -13,6 +13,9 @@ const (
 	weightFree     = 64 // of a function that calls nothing and is not charged for
 )
 
+// loopAims is how many blocks and labels what is put into a loop is taken for.
+const loopAims = 5
+
 // What a frame of the stack is taken to have, in bytes, besides one for each byte of code.
 const (
 	frameFixed = 64
@@ -339,6 +342,7 @@ func (f *function) opened(op byte) {
 	f.aims++
 	f.blocks = append(f.blocks, op == opLoop)
 	if op == opLoop {
+		f.aims += loopAims
 		f.regions = append(f.regions, region{at: len(f.out)})
 		f.out = f.ask(f.charge(f.out, 0), false)
 	}

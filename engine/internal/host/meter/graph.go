@@ -26,6 +26,9 @@ type place struct {
 const (
 	none32       = -1
 	maxLoopDepth = 100 // of loops within loops
+	// maxLoops is how many loops a function may have to get them back: compiling it takes a time that grows with their
+	// square, where the one loop around a table takes a linear one.
+	maxLoops = 500
 )
 
 // newGraph returns the graph of a flow, or nil if some loop can be entered other than by its header.
@@ -186,7 +189,8 @@ func (g *graph) common(a, b int32) int32 {
 }
 
 // nest finds the loop of each node: from the innermost outwards, it walks from the jumps to a header against the edges,
-// and takes a loop that is done for one node. It reports whether loops are nested less deep than maxLoopDepth.
+// and takes a loop that is done for one node. It reports whether there are at most maxLoops, nested at most maxLoopDepth
+// deep.
 func (g *graph) nest() bool {
 	n := int32(len(g.segment))
 	g.around = filled(int(n))
@@ -202,9 +206,13 @@ func (g *graph) nest() bool {
 		return i
 	}
 	var work []int32
+	loops := 0
 	for h := n - 1; h >= 0; h-- {
 		if !g.header[h] {
 			continue
+		}
+		if loops++; loops > maxLoops {
+			return false
 		}
 		for _, b := range g.before(h) {
 			if b >= h {

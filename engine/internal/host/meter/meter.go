@@ -94,8 +94,8 @@ type Limits struct {
 	Locals int
 	// Nesting is how deep blocks may stand within each other. Defaults to 20,000.
 	Nesting int
-	// Effort is what compiling may cost: the sum over all functions of b*(b+8*l), where b counts a function's blocks and
-	// labels and l its parameters and locals. So grows the time that wazero takes, about 4 ns for each, and hardly less
+	// Effort is what compiling may cost: the sum over all functions of b*(b+8*l), where b counts a function's blocks,
+	// labels and, six times, its loops, and l its parameters and locals. So grows the time that wazero takes, about 4 ns for each, and hardly less
 	// for a small module. Defaults to 2,000,000,000; the codebook, of 4.5 MB, has 144 million.
 	Effort int
 	// Table is how many elements all tables may have at first, and how many each may grow to. Defaults to 131,072.

@@ -166,7 +166,10 @@ func buildC(ctx context.Context, dir string) ([]byte, error) {
 	out := filepath.Join(tmp, "plugin.wasm")
 	t := tool{dir: dir, language: C, name: "clang", hint: "install clang and lld; on Debian: apt install clang lld"}
 	args := append(slices.Clone(cFlags), "-o", out)
-	if _, err := t.run(ctx, append(args, find(dir, "*.c")...)...); err != nil {
+	for _, file := range find(dir, "*.c") {
+		args = append(args, "./"+file) // or else its name may be taken for an option, or for a file of options
+	}
+	if _, err := t.run(ctx, args...); err != nil {
 		return nil, err
 	}
 	return os.ReadFile(out)

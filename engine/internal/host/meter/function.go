@@ -64,7 +64,9 @@ func (f *function) read(i int, code wasmfile.Reader) locals {
 	declared := f.declarations()
 	for f.More() && f.rewriter.err == nil {
 		f.instruction()
-		f.limit(len(f.blocks), f.limits.Nesting, "nested blocks in function %d", i)
+		if len(f.blocks) > f.limits.Nesting { // asked first: passing the function's number allocates
+			f.limit(len(f.blocks), f.limits.Nesting, "nested blocks in function %d", i)
+		}
 	}
 	f.rewriter.effort += f.aims * (f.aims + 8*int(f.locals))
 	f.limit(f.rewriter.effort, f.limits.Effort, "blocks and labels by the blocks, labels and locals of their functions")

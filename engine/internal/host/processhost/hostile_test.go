@@ -131,7 +131,7 @@ func victim(path string) {
 // TestDeathOfTheHost kills a process that has started a plugin. Neither the plugin nor, once another engine has started
 // one, its socket is left.
 func TestDeathOfTheHost(t *testing.T) {
-	manifest, err := json.Marshal(hosttest.Manifest(t, guest))
+	manifest, err := json.Marshal(modest(t))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/closedloop/closedloop/engine/internal/host"
-	"github.com/closedloop/closedloop/engine/internal/host/hosttest"
 )
 
 // suspend stops a process, a child of this one, and returns when it has stopped.
@@ -35,7 +34,7 @@ func suspend(t *testing.T, pid int) {
 // TestScriptsThatAreNoPlugins starts programs that say nothing, something else, or leave a child behind that holds
 // their output open. None may outlive the attempt.
 func TestScriptsThatAreNoPlugins(t *testing.T) {
-	manifest := hosttest.Manifest(t, guest)
+	manifest := modest(t)
 	for name, body := range map[string]string{
 		"ends":    "exit 3",
 		"garbage": "echo hello; sleep 1000",

@@ -33,9 +33,17 @@ func TestMain(m *testing.M) {
 
 const guest = "engine/internal/host/testdata/guest/cmd"
 
+// modest is the guest's manifest without what a process can reach without asking.
+func modest(t *testing.T) sdk.Manifest {
+	t.Helper()
+	m := hosttest.Manifest(t, guest)
+	m.Capabilities = []sdk.Capability{sdk.CapabilityLog, sdk.CapabilityClock}
+	return m
+}
+
 func start(t *testing.T, change ...func(*host.Spec)) *Plugin {
 	t.Helper()
-	spec := host.Spec{ID: "guest", Manifest: hosttest.Manifest(t, guest), Log: zerolog.Nop(), Grants: host.Grants{Log: true}}
+	spec := host.Spec{ID: "guest", Manifest: modest(t), Log: zerolog.Nop(), Grants: host.Grants{Log: true}}
 	for _, c := range change {
 		c(&spec)
 	}
@@ -233,7 +241,7 @@ func TestGrants(t *testing.T) {
 }
 
 func TestThePinIsCompared(t *testing.T) {
-	_, err := Start(t.Context(), hosttest.Process(t, guest), strings.Repeat("0", 64), host.Spec{ID: "guest", Manifest: hosttest.Manifest(t, guest)})
+	_, err := Start(t.Context(), hosttest.Process(t, guest), strings.Repeat("0", 64), host.Spec{ID: "guest", Manifest: modest(t)})
 	e := (*host.Error)(nil)
 	if !errors.As(err, &e) || e.Code != host.CodeModule || !strings.Contains(err.Error(), "SHA-256") {
 		t.Errorf("another file than the pinned one: %v", err)
@@ -241,7 +249,7 @@ func TestThePinIsCompared(t *testing.T) {
 }
 
 func TestWhatIsNoPlugin(t *testing.T) {
-	manifest := hosttest.Manifest(t, guest)
+	manifest := modest(t)
 	for _, path := range []string{"/nonexistent/plugin", os.Args[0]} {
 		_, err := Start(t.Context(), path, "", host.Spec{ID: "guest", Manifest: manifest, Settings: []byte("{}")})
 		e := (*host.Error)(nil)
@@ -253,7 +261,7 @@ func TestWhatIsNoPlugin(t *testing.T) {
 
 func TestSettingsThatAreRefused(t *testing.T) {
 	_, err := Start(t.Context(), hosttest.Process(t, guest), "", host.Spec{
-		ID: "guest", Manifest: hosttest.Manifest(t, guest), Settings: []byte(`{"refuse": true}`), Grants: host.Grants{Log: true},
+		ID: "guest", Manifest: modest(t), Settings: []byte(`{"refuse": true}`), Grants: host.Grants{Log: true},
 	})
 	e := (*host.Error)(nil)
 	if !errors.As(err, &e) || e.Failure() == nil || !strings.Contains(err.Error(), "refused") {

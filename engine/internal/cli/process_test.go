@@ -72,7 +72,7 @@ func running(t *testing.T, dir string) (cmd *exec.Cmd, rest *bytes.Buffer) {
 	}
 	lines := bufio.NewScanner(stderr)
 	for lines.Scan() {
-		if strings.Contains(lines.Text(), "running") {
+		if strings.Contains(lines.Text(), "running program=") {
 			go io.Copy(io.Discard, stderr) // it ends with the process
 			return cmd, rest
 		}

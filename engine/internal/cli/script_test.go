@@ -375,7 +375,7 @@ func (s *script) closedloop(args []string, fails bool) error {
 
 // start runs a command line in the background until it says that it listens.
 func (s *script) start(args []string) error {
-	b := &background{out: newWatched(""), err: newWatched("running"), signals: make(chan os.Signal, 2), done: make(chan int, 1)}
+	b := &background{out: newWatched(""), err: newWatched("running program="), signals: make(chan os.Signal, 2), done: make(chan int, 1)}
 	s.running = b
 	std := s.io(b.out, b.err, b.signals)
 	go func() { b.done <- Main(args, std) }()

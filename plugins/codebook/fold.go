@@ -137,8 +137,16 @@ func compose(text string) (string, []piece) {
 	out := make([]byte, 0, len(text))
 	var pieces []piece
 	for !it.Done() {
-		pieces = append(pieces, piece{uint32(len(out)), uint32(it.Pos())})
-		out = append(out, it.Next()...)
+		start := it.Pos()
+		composed := it.Next()
+		if string(composed) == text[start:it.Pos()] { // every character of it is where it was
+			for i := range string(composed) {
+				pieces = append(pieces, piece{uint32(len(out) + i), uint32(start + i)})
+			}
+		} else {
+			pieces = append(pieces, piece{uint32(len(out)), uint32(start)})
+		}
+		out = append(out, composed...)
 	}
 	return string(out), append(pieces, piece{uint32(len(out)), uint32(len(text))})
 }

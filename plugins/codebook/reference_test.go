@@ -32,8 +32,13 @@ func refWords(text string) []refWord {
 	for it.InitString(norm.NFC, text); !it.Done(); {
 		start := it.Pos()
 		segment := string(it.Next())
-		for _, r := range segment {
-			chars = append(chars, char{r, start, it.Pos()})
+		same := segment == text[start:it.Pos()]
+		for i, r := range segment {
+			c := char{r, start, it.Pos()}
+			if same {
+				c.start, c.end = start+i, start+i+utf8.RuneLen(r)
+			}
+			chars = append(chars, c)
 		}
 	}
 	var words []refWord

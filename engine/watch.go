@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"path/filepath"
 	"strings"
@@ -24,6 +25,8 @@ const (
 	maxWatched = 512
 )
 
+var errTooMany = fmt.Errorf("more than %d folders", maxWatched)
+
 // watch reloads the program whenever one of its files changes, until ctx ends. Without it the program goes on as it is.
 func (e *Engine) watch(ctx context.Context) error {
 	w, err := fsnotify.NewWatcher()
@@ -32,7 +35,8 @@ func (e *Engine) watch(ctx context.Context) error {
 		return nil
 	}
 	defer w.Close()
-	e.watchFolders(w)
+	told := map[string]bool{}
+	e.watchFolders(w, told)
 	quiet := time.NewTimer(settle) // what changed before the folders were watched is noticed now
 	defer quiet.Stop()
 	again := time.NewTicker(rewatch)
@@ -56,13 +60,13 @@ func (e *Engine) watch(ctx context.Context) error {
 			e.opts.Logger.Warn().Err(err).Msg("a change of the program may have gone unnoticed")
 			changed()
 		case <-again.C: // folders may have come, or come back
-			if e.watchFolders(w) {
+			if e.watchFolders(w, told) {
 				changed()
 			}
 		case <-quiet.C:
 			first = time.Time{}
 			e.reloadChanged(ctx)
-			e.watchFolders(w)
+			e.watchFolders(w, told)
 		}
 	}
 }
@@ -95,8 +99,9 @@ func (e *Engine) matters(ev fsnotify.Event) bool {
 }
 
 // watchFolders watches the program's folder and those of its plugins, also where links lead, and reports whether there
-// were any that were not watched. Folders rather than files: an editor replaces a file by another one.
-func (e *Engine) watchFolders(w *fsnotify.Watcher) (more bool) {
+// were any that were not watched. Folders rather than files: an editor replaces a file by another one. What cannot be
+// watched is logged once, and noted in told.
+func (e *Engine) watchFolders(w *fsnotify.Watcher, told map[string]bool) (more bool) {
 	e.reloading.Lock()
 	prog := e.latest
 	e.reloading.Unlock()
@@ -105,19 +110,18 @@ func (e *Engine) watchFolders(w *fsnotify.Watcher) (more bool) {
 		known[path] = true
 	}
 	add := func(path string) {
-		if known[path] || len(known) > maxWatched {
+		if known[path] {
 			return
 		}
-		known[path] = true
-		if len(known) > maxWatched {
-			e.opts.Logger.Warn().Int("folders", maxWatched).Msg("the program has more folders than are watched; closedloop reload reads it again")
-			return
+		err := errTooMany
+		if len(known) < maxWatched {
+			err = w.Add(path)
 		}
-		switch err := w.Add(path); {
-		case err == nil:
-			more = true
-		case !errors.Is(err, fs.ErrNotExist):
-			e.opts.Logger.Warn().Str("folder", path).Err(err).Msg("changes in this folder are not noticed")
+		if err == nil {
+			known[path], more = true, true
+		} else if !told[path] && !errors.Is(err, fs.ErrNotExist) && len(told) < maxWatched {
+			told[path] = true
+			e.opts.Logger.Warn().Str("folder", path).Err(err).Msg("changes in this folder are not noticed; closedloop reload reads the program again")
 		}
 	}
 	deep := func(root string) {

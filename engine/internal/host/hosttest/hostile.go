@@ -34,7 +34,8 @@ var (
 )
 
 // Attacks returns the catalogue of hostile guests. An item with a poisonous text costs that item alone; its error has the
-// code and the cause that are given. Inside is the name of a host that leads to a loopback address.
+// code and the cause that are given. Inside is the name of a host that leads to a loopback address, or "" to do without that
+// attack.
 func Attacks(tb testing.TB, inside string) []Attack {
 	tb.Helper()
 	var out []Attack
@@ -179,8 +180,8 @@ func abuses(inside string) []spec {
 	elsewhere, loopback := request("http://elsewhere.example/"), request("http://"+inside+":1/")
 	elsewhere.name, elsewhere.grants.HTTP, elsewhere.cause = "request to a host that is not allowed", []string{"hooks.example"}, "host_not_allowed"
 	loopback.name, loopback.grants.HTTP, loopback.cause = "request to a name that leads to loopback", []string{inside + ":1"}, "address_not_allowed"
-	return []spec{
-		elsewhere, loopback,
+	list := []spec{
+		elsewhere,
 		{name: "flood on stderr", endless: true, data: iov, change: imports(wasi, "fd_write", four, I32),
 			attack: forever(i32(2), i32(dataAt), i32(1), i32(dataAt+16), call(0), drop)},
 		{name: "flood of random bytes", endless: true, change: imports(wasi, "random_get", []byte{wasmfile.I32, wasmfile.I32}, I32),
@@ -194,6 +195,10 @@ func abuses(inside string) []spec {
 		{name: "host function with a pointer outside", code: host.CodeTrap, cause: "leave the memory", change: imports("closedloop", "log", three, nil),
 			grants: host.Grants{Log: true}, attack: join(i32(1), i32(-10), i32(100), call(0))},
 	}
+	if inside != "" {
+		list = append(list, loopback)
+	}
+	return list
 }
 
 // misfits are the modules that are not loaded.

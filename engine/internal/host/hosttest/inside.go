@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// Inside returns a name that leads to a loopback or private address of this machine and is not "localhost". It skips the
-// test when the machine knows none.
+// Inside returns a name that leads to a loopback or private address of this machine and is not "localhost". When the
+// machine knows none it says so and returns "".
 func Inside(tb testing.TB) string {
 	tb.Helper()
 	hostname, _ := os.Hostname()
@@ -21,6 +21,6 @@ func Inside(tb testing.TB) string {
 			return name
 		}
 	}
-	tb.Skip("this machine has no name but localhost that leads to an address of its own")
+	tb.Log("left out: this machine has no name but localhost that leads to an address of its own")
 	return ""
 }

@@ -72,6 +72,8 @@ func (x *expression) call(n ast.Node, name string, nodes []ast.Node) *term {
 	switch name {
 	case "any", "all", "none", "one", "count":
 		return x.iteration(n, name, nodes)
+	case "spike":
+		return x.spike(n, nodes)
 	}
 	fn, ok := functions[name]
 	if !ok {

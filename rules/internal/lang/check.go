@@ -79,6 +79,9 @@ func (x *expression) refuse(n ast.Node) *term {
 
 func (x *expression) identifier(n *ast.IdentifierNode) *term {
 	name := n.Value
+	if name == "it" && x.it != nil {
+		return x.it
+	}
 	if _, ok := x.compiler.macros[name]; ok {
 		return x.macro(n)
 	}

@@ -291,7 +291,7 @@ func TestTemplate(t *testing.T) {
 13 unknown field "scroe" (did you mean "score"?)
 2 found } without { (a brace as such is written twice: }})
 0 found { without } (a brace as such is written twice: {{)
-1 unknown field "" (braces hold one field, such as {customer.name})` {
+1 unknown field "" (braces hold a field, such as {customer.name}, or an expression)` {
 		t.Error(got)
 	}
 }

@@ -10,15 +10,17 @@ import (
 
 // Program evaluates the conditions of one compiler. It never changes, and is safe for concurrent use.
 type Program struct {
-	atoms  []func(*Frame) Truth
-	labels []int32 // the atoms that read labels
-	folds  int
-	cost   int64
+	fields   map[string]*field
+	atoms    []func(*Frame) Truth
+	labels   []int32 // the atoms that read labels
+	volatile []int32 // the atoms that read variables
+	folds    int
+	cost     int64
 }
 
 // Program returns the program of all conditions compiled so far. The compiler must not be used afterwards.
 func (c *Compiler) Program() *Program {
-	p := &Program{folds: len(c.folds), cost: int64(c.nodes)}
+	p := &Program{fields: c.fields, folds: len(c.folds), cost: int64(c.nodes)}
 	if c.nodes > maxNodes {
 		p.cost = math.MaxInt64 / 2
 	}
@@ -27,6 +29,9 @@ func (c *Compiler) Program() *Program {
 		p.cost += a.cost
 		if a.readsLabels() {
 			p.labels = append(p.labels, int32(i))
+		}
+		if a.readsVariables() {
+			p.volatile = append(p.volatile, int32(i))
 		}
 	}
 	return p
@@ -94,6 +99,9 @@ type Frame struct {
 	serial     uint64
 	words      float64
 	counted    bool
+	figures    Figures
+	each       each
+	it         it
 }
 
 // memo is the truth of an atom plus one, or zero when it is not known yet.
@@ -112,6 +120,7 @@ func (f *Frame) Reset(ev *feedback.Event) {
 		f.event.Labels = &f.none
 	}
 	f.counted = false
+	f.figures, f.each = nil, each{}
 	f.serial++
 	clear(f.memo)
 }
@@ -123,6 +132,7 @@ func (f *Frame) Release() {
 		f.folds[i].raw = ""
 	}
 	f.scratch.raw, f.part.raw = "", ""
+	f.figures, f.each, f.it = nil, each{}, it{}
 }
 
 // Relabel replaces the event's labels. An item that has not been categorized may still have more themes.

@@ -90,11 +90,12 @@ type Report func(Problem)
 
 // Compiler compiles the expressions of one set of rules. It is not safe for concurrent use.
 type Compiler struct {
-	zone   *time.Location
-	fields map[string]*field
-	names  []string // of the fields, in the order of their table
-	lists  map[string]*term
-	macros map[string]*macro
+	zone    *time.Location
+	fields  map[string]*field
+	names   []string // of the fields, in the order of their table
+	lists   map[string]*term
+	macros  map[string]*macro
+	windows map[string]int
 
 	nodes   int // of all conditions
 	atoms   []*term
@@ -118,7 +119,7 @@ const (
 // NewCompiler returns a compiler for the fields. Dates without a time are days of the zone.
 func NewCompiler(fields []feedback.Field, zone *time.Location) *Compiler {
 	c := &Compiler{
-		zone: zone, fields: map[string]*field{}, lists: map[string]*term{}, macros: map[string]*macro{},
+		zone: zone, fields: map[string]*field{}, lists: map[string]*term{}, macros: map[string]*macro{}, windows: map[string]int{},
 		atomIDs: map[string]int32{}, folds: map[string]int32{},
 	}
 	if c.zone == nil {
@@ -161,7 +162,7 @@ func (c *Compiler) CheckName(name string) string {
 	return ""
 }
 
-var words = []string{"and", "or", "not", "in", "contains", "startsWith", "endsWith", "matches", "let", "if", "else", "true", "false", "nil", "lists"}
+var words = []string{"and", "or", "not", "in", "contains", "startsWith", "endsWith", "matches", "let", "if", "else", "true", "false", "nil", "lists", "win", "it", Theme, "params"}
 
 func isName(s string) bool {
 	for i, r := range s {

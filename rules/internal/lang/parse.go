@@ -19,7 +19,8 @@ type expression struct {
 	compiler *Compiler
 	source   string
 	report   Report
-	element  kind // what # stands for: kindTheme or kindString within any and its like, else kindNone
+	element  kind  // what # stands for: kindTheme or kindString within any and its like, else kindNone
+	it       *term // what `it` stands for, in the cells of a decision table
 	failed   bool
 }
 

@@ -13,17 +13,18 @@ type Template struct {
 	parts []part
 }
 
-// part is a text, and a field behind it.
+// part is a text, and a field or an expression behind it.
 type part struct {
 	text  string
 	field *field
+	value *term
 }
 
 // maxTemplateValue bounds the bytes of one value in a rendered template.
 const maxTemplateValue = 1000
 
-// Template checks a text with fields in braces. Two braces stand for one. It returns nil when anything is wrong, which
-// has then been reported.
+// Template checks a text with fields, or expressions whose value is a number or a string, in braces. Two braces stand
+// for one. It returns nil when anything is wrong, which has then been reported.
 func (c *Compiler) Template(text string, report Report) *Template {
 	t, ok := &Template{}, true
 	var plain strings.Builder
@@ -45,8 +46,7 @@ func (c *Compiler) Template(text string, report Report) *Template {
 				problem(i, "syntax", "a brace as such is written twice: {{", "found { without }")
 				return nil
 			}
-			f := c.templateField(i+1, strings.TrimSpace(name), problem)
-			t.parts = append(t.parts, part{plain.String(), f})
+			t.parts = append(t.parts, c.templatePart(plain.String(), name, i+1, problem))
 			plain.Reset()
 			i += len(name) + 1
 		default:
@@ -57,21 +57,40 @@ func (c *Compiler) Template(text string, report Report) *Template {
 		return nil
 	}
 	if plain.Len() > 0 {
-		t.parts = append(t.parts, part{plain.String(), nil})
+		t.parts = append(t.parts, part{text: plain.String()})
 	}
 	return t
 }
 
-func (c *Compiler) templateField(at int, name string, problem func(at int, code, hint, format string, args ...any)) *field {
-	f, ok := c.fields[name]
-	if !ok {
+// templatePart compiles what stands in braces: a field, or an expression.
+func (c *Compiler) templatePart(before, inner string, at int, problem func(at int, code, hint, format string, args ...any)) part {
+	name := strings.TrimSpace(inner)
+	if f, ok := c.fields[name]; ok {
+		return part{text: before, field: f}
+	}
+	if name == "" || isPath(name) {
 		hint := suggest.DidYouMean(name, c.names)
 		if hint == "" {
-			hint = "braces hold one field, such as {customer.name}"
+			hint = "braces hold a field, such as {customer.name}, or an expression"
 		}
 		problem(at, "unknown_name", hint, "unknown field %q", name)
+		return part{}
 	}
-	return f
+	x := &expression{compiler: c, source: inner, report: func(p Problem) { problem(at+p.Offset, p.Code, p.Hint, "%s", p.Message) }}
+	t := x.compile()
+	if t != nil && t.kind != kindNumber && t.kind != kindString {
+		problem(at, "wrong_type", "", "found %s, expected a number or a string", t.describe())
+	}
+	return part{text: before, value: t}
+}
+
+func isPath(name string) bool {
+	for segment := range strings.SplitSeq(name, ".") {
+		if !isName(segment) {
+			return false
+		}
+	}
+	return true
 }
 
 // Render fills in the values of the frame's event. What is missing is called unknown.
@@ -84,6 +103,9 @@ func (t *Template) Render(f *Frame) string {
 		b.WriteString(p.text)
 		if p.field != nil {
 			b.WriteString(show(f.value(p.field, maxTemplateValue)))
+		}
+		if p.value != nil {
+			b.WriteString(show(f.valueOf(p.value, maxTemplateValue)))
 		}
 	}
 	return b.String()

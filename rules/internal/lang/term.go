@@ -124,11 +124,22 @@ func (t *term) readsLabels() bool {
 	return slices.ContainsFunc(t.reads, func(f *field) bool { return f.labels })
 }
 
-// field is a field of events as terms read it.
+// readsVariables reports whether the term may change while one event is looked at.
+func (t *term) readsVariables() bool {
+	return slices.ContainsFunc(t.reads, func(f *field) bool { return f.volatile })
+}
+
+// field is a field of events as terms read it, or a variable of the frame.
 type field struct {
 	feedback.Field
 	kind   kind
 	labels bool // changes when the item is labelled anew
+	// volatile says that it is a variable: it may change while one event is looked at.
+	volatile bool
+	window   int // of a variable: the window that it reads plus one, or 0
+	cost     int64
+	text     func(*Frame) (string, bool)  // of a variable that is a string
+	number   func(*Frame) (float64, bool) // of a variable that is a number
 }
 
 // labelFields are the fields that come from an event's labels.
@@ -148,7 +159,12 @@ func newField(f feedback.Field) *field {
 // term returns the term that is nothing but the field.
 func (f *field) term() *term {
 	t := &term{kind: f.kind, key: f.Name, text: f.Name, field: f, cost: 1, reads: []*field{f}}
+	t.cost += f.cost
 	switch {
+	case f.text != nil:
+		t.str = f.text
+	case f.number != nil:
+		t.num = f.number
 	case f.Name == "word_count":
 		t.num = func(fr *Frame) (float64, bool) { return fr.wordCount(), true }
 	case f.Str != nil:

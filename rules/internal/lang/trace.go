@@ -71,6 +71,14 @@ const (
 func (f *Frame) value(r *field, limit int) any {
 	e := &f.event
 	switch {
+	case r.text != nil:
+		if v, ok := r.text(f); ok {
+			return cut(v, limit)
+		}
+	case r.number != nil:
+		if v, ok := r.number(f); ok {
+			return brief(v)
+		}
 	case r.Str != nil:
 		if v, ok := r.Str(e); ok {
 			return cut(v, limit)

@@ -106,17 +106,17 @@ func (s *State) Explain(ctx context.Context, id feedback.ItemID) (*Explanation, 
 	if err != nil {
 		return nil, err
 	}
-	x.Rules = set.Explain(records.EventBeforeRules(rec, labels), x.Decision.At, corrections{labels})
+	x.Rules = set.ExplainDecision(&x.Decision, records.EventBeforeRules(rec, labels), corrections{labels: labels})
 	return x, nil
 }
 
 // corrections is the view of an explanation: what people say of the item.
-type corrections struct{ labels *records.Labels }
+type corrections struct {
+	rules.NoView
+	labels *records.Labels
+}
 
-var _ rules.CorrectedView = corrections{}
-
-// Previous returns nothing: what lapsed is in the decision that is explained.
-func (corrections) Previous() *rules.Decision { return nil }
+var _ rules.View = corrections{}
 
 // Corrections returns the human layer of the item's labels.
 func (c corrections) Corrections() []feedback.Change { return c.labels.Layer(feedback.LayerHuman) }

@@ -21,8 +21,14 @@ type action struct {
 	kind        EffectKind
 	target      string
 	key         *lang.Template // of an alert: its target
+	group       *lang.Template // of an alert: what is told together
 	queue       string
 	owner       string
+	pool        *Pool
+	table       *table
+	calendar    string
+	digest      time.Duration
+	keep        time.Duration
 	priority    Priority
 	sla         time.Duration
 	severity    Severity
@@ -85,14 +91,20 @@ func (b *builder) action(r *rule, name string, n *source.Node) (action, bool) {
 }
 
 func (b *builder) assign(n *source.Node) (action, bool) {
-	if !n.ObjectBut(laterAssign, "queue", "owner", "priority") {
+	if !n.Object("queue", "owner", "priority", "pool", "table") {
 		return action{}, false
 	}
 	a := action{kind: Assign}
 	b.responsible(&a, n)
+	if p := n.Get("pool"); p != nil {
+		a.pool = b.pool(p)
+		if o := n.Get("owner"); o != nil {
+			o.Key().Problem("duplicate", "found owner beside pool, which chooses one")
+		}
+	}
 	a.target = a.queue
 	if len(n.Entries()) == 0 {
-		n.Problem("missing_key", "found nothing to assign, expected queue, owner or priority")
+		n.Problem("missing_key", "found nothing to assign, expected queue, owner, pool, priority or table")
 	}
 	return a, true
 }
@@ -129,49 +141,17 @@ func (b *builder) declared(what string, n *source.Node, known []string) string {
 }
 
 func (b *builder) openCase(r *rule, n *source.Node) (action, bool) {
-	if !n.ObjectBut(laterCase, "queue", "owner", "priority", "sla") {
+	if !n.Object("queue", "owner", "priority", "sla", "calendar") {
 		return action{}, false
 	}
 	a := action{kind: Case, sla: n.Get("sla").Duration(), severity: r.info.Severity}
-	b.responsible(&a, n)
-	return a, true
-}
-
-func (b *builder) alert(r *rule, n *source.Node) (action, bool) {
-	if !n.ObjectBut(laterAlert, "severity", "summary", "key") {
-		return action{}, false
-	}
-	a := action{kind: Alert, severity: r.info.Severity}
-	if s := n.Get("severity").OneOf(severityNames...); s != "" {
-		a.severity = Severity(s)
-	}
-	if s := n.Need("summary"); s != nil {
-		a.text = b.lang.Template(text(s), reportAt(s))
-	}
-	a.key = b.alertKey(n.Get("key"))
-	return a, true
-}
-
-// alertKey reads the fields by whose values alerts of one rule are told apart.
-func (b *builder) alertKey(n *source.Node) *lang.Template {
-	var parts []string
-	for _, e := range n.List() {
-		name := e.String()
-		kind, ok := b.lang.Field(name)
-		switch {
-		case name == "":
-		case !ok:
-			e.ProblemHint("unknown_name", suggest.DidYouMean(name, b.lang.FieldNames()), "unknown field %q", name)
-		case kind == feedback.Themes || kind == feedback.ThemeList:
-			e.Problem("wrong_type", "found the field %s, which is a list, expected one with a single value", name)
-		default:
-			parts = append(parts, name+"={"+name+"}")
+	if c := n.Get("calendar"); c != nil {
+		if a.calendar = b.calendar(c); a.sla == 0 {
+			c.Key().Problem("missing_key", "found calendar without sla, whose time it counts")
 		}
 	}
-	if len(parts) == 0 {
-		return nil
-	}
-	return b.lang.Template(strings.Join(parts, ","), reportAt(n))
+	b.responsible(&a, n)
+	return a, true
 }
 
 func (b *builder) tag(n *source.Node) (action, bool) {
@@ -193,7 +173,7 @@ func (b *builder) tag(n *source.Node) (action, bool) {
 }
 
 func (b *builder) notify(r *rule, n *source.Node) (action, bool) {
-	if !n.Object("destination", "channel", "message") {
+	if !n.Object("destination", "channel", "message", "digest") {
 		return action{}, false
 	}
 	a := action{kind: Notify, severity: r.info.Severity}
@@ -209,6 +189,7 @@ func (b *builder) notify(r *rule, n *source.Node) (action, bool) {
 	}
 	a.destination = b.declared("destination", to, b.env.Destinations)
 	a.target = a.destination
+	a.digest = b.digest(r.info.ID, a.destination, n.Get("digest"))
 	if m := n.Get("message"); m != nil {
 		a.text = b.lang.Template(text(m), reportAt(m))
 	}

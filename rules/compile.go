@@ -10,9 +10,12 @@ import (
 	"slices"
 	"time"
 
+	"github.com/closedloop/closedloop/rules/alert"
+	"github.com/closedloop/closedloop/rules/calendar"
 	"github.com/closedloop/closedloop/rules/internal/lang"
 	"github.com/closedloop/closedloop/rules/source"
 	"github.com/closedloop/closedloop/sdk/feedback"
+	"github.com/closedloop/closedloop/sdk/suggest"
 )
 
 // MaxCost bounds the steps that all conditions of a set together may take on the longest item, a step being some
@@ -31,6 +34,9 @@ type builder struct {
 	problems source.Problems
 	places   map[string]source.Pos // what must be unique, such as "rule x", with where it was first
 	nodes    map[string]*source.Node
+	// windowNodes are where the windows of the set are declared.
+	windowNodes []*source.Node
+	order       map[string]int // of all rules, as they are evaluated
 }
 
 // Compile compiles rule files, in the order given, as one set: they share lists, macros and the policies of outputs. The
@@ -40,8 +46,8 @@ func Compile(files []File, env Env) (*Set, error) {
 		env.Timezone = time.UTC
 	}
 	b := &builder{
-		env: env, lang: lang.NewCompiler(fieldsOf(env), env.Timezone), set: &Set{outputs: defaultPolicies},
-		places: map[string]source.Pos{}, nodes: map[string]*source.Node{},
+		env: env, lang: lang.NewCompiler(fieldsOf(env), env.Timezone), set: &Set{outputs: defaultPolicies, calendars: map[string]*calendar.Calendar{}, tellings: map[string]telling{}, digests: map[Instance]alert.Rhythm{}},
+		places: map[string]source.Pos{}, nodes: map[string]*source.Node{}, order: map[string]int{},
 	}
 	for _, f := range files {
 		root, problems := source.Parse(f.Name, f.Data)
@@ -53,12 +59,17 @@ func Compile(files []File, env Env) (*Set, error) {
 	for _, root := range b.roots {
 		b.declare(root)
 	}
+	b.lang.DefineTheme()
+	for i, w := range b.set.windows {
+		b.window(w, b.windowNodes[i])
+	}
 	for _, root := range b.roots {
 		for _, n := range root.Get("groups").List() {
 			b.group(n)
 		}
 	}
 	b.lang.CheckMacros()
+	b.checkRuleNames()
 	b.checkConflicts()
 	b.set.program = b.lang.Program()
 	b.checkCost()
@@ -118,22 +129,12 @@ func reportAt(n *source.Node) lang.Report {
 	return func(p lang.Problem) { n.ProblemAt(p.Offset, p.Code, p.Hint, "%s", p.Message) }
 }
 
-// Keys of the file format that are refused, with what to do instead.
-var (
-	laterFile = map[string]string{
-		"timezone": "dates are days of the program's timezone", "calendars": "", "windows": "", "tables": "write one rule for each row",
-	}
-	laterRule = map[string]string{
-		"each": "", "for": "", "keep_firing": "", "throttle": "", "inhibits": "", "mute": "", "alert": "write it under do: [{alert: ...}]",
-	}
-	laterAssign = map[string]string{"table": "name the queue and the owner"}
-	laterCase   = map[string]string{"calendar": "sla counts elapsed time"}
-	laterAlert  = map[string]string{"group_by": "use key: [fields]", "wait": "", "repeat": ""}
-)
+// Keys that belong elsewhere, with what to do instead.
+var laterFile = map[string]string{"timezone": "dates are days of the program's timezone, and a calendar may have one of its own"}
 
 // declare reads what the groups of all files may use.
 func (b *builder) declare(root *source.Node) {
-	if !root.ObjectBut(laterFile, "version", "description", "lists", "macros", "outputs", "groups") {
+	if !root.ObjectBut(laterFile, "version", "description", "lists", "macros", "calendars", "pools", "windows", "tables", "outputs", "groups") {
 		return
 	}
 	if v := root.Need("version"); v != nil && v.Any() != 1 {
@@ -150,6 +151,9 @@ func (b *builder) declare(root *source.Node) {
 			b.lang.DefineMacro(e.Name, text, reportAt(e.Value))
 		}
 	}
+	b.calendars(root)
+	b.pools(root)
+	b.windows(root)
 	b.policies(root.Get("outputs"))
 }
 
@@ -214,7 +218,19 @@ func (b *builder) group(n *source.Node) {
 	for _, r := range rules {
 		b.rule(&g, r)
 	}
+	slices.SortStableFunc(g.rules, func(a, b rule) int { return cmp.Compare(b.info.Priority, a.info.Priority) })
+	for i := range g.rules {
+		b.order[g.rules[i].info.ID] = len(b.order)
+	}
 	b.set.groups = append(b.set.groups, g)
+	if slices.ContainsFunc(g.rules, rule.relabels) {
+		b.set.counted = len(b.set.groups)
+	}
+}
+
+// relabels reports whether a rule changes labels.
+func (r rule) relabels() bool {
+	return r.info.Mode == On && slices.ContainsFunc(r.actions, func(a action) bool { return a.kind == Relabel })
 }
 
 // maxID is the longest id of a rule or group.
@@ -249,29 +265,101 @@ func validID(id string) bool {
 
 // rule reads one rule.
 func (b *builder) rule(g *group, n *source.Node) {
-	if !n.ObjectBut(laterRule, "id", "description", "severity", "mode", "on_error", "when", "do") {
+	if n.Get("alert") != nil {
+		b.condition(g, n)
 		return
 	}
-	r := rule{info: RuleInfo{
-		ID: b.id("rule", n.Need("id")), Group: g.name, File: n.Pos().File, Line: n.Pos().Line,
-		Description: n.Get("description").String(),
-		Severity:    Severity(n.Get("severity").OneOf(severityNames...)),
-		Mode:        Mode(cmp.Or(n.Get("mode").OneOf(string(On), string(Shadow), string(Off)), string(On))),
-	}}
-	r.assume = n.Get("on_error").OneOf("skip", "match") == "match"
-	if when := n.Need("when"); when != nil {
-		if text, ok := expressionOf(when); ok {
-			r.info.When = text
-			r.when = b.lang.Condition(text, reportAt(when))
-		}
+	if !n.ObjectBut(conditionKeys, ruleKeys...) {
+		return
 	}
+	r := rule{info: b.ruleInfo(g, n)}
+	r.assume = n.Get("on_error").OneOf("skip", "match") == "match"
+	r.when = b.when(&r.info, n)
+	r.throttle = b.throttle(n.Get("throttle"), r.info.Each)
 	r.actions = b.actions(&r, n.Need("do"))
 	for _, a := range r.actions {
 		r.info.Actions = append(r.info.Actions, a.kind)
+		for _, t := range [...]*lang.Template{a.key, a.group, a.text} {
+			b.checkReads(n.Get("do"), r.info.Each, t.Windows(), t.Reads())
+		}
+	}
+	if s := n.Get("suppresses"); s != nil {
+		r.suppresses = s.Strings()
 	}
 	b.nodes[r.info.ID] = n
 	g.rules = append(g.rules, r)
 }
+
+var (
+	commonKeys = []string{"id", "description", "severity", "mode", "when", "each"}
+	ruleKeys   = append([]string{"priority", "on_error", "throttle", "suppresses", "do"}, commonKeys...)
+	// conditionKeys are the keys that only a rule with alert has.
+	conditionKeys = map[string]string{
+		"for":         "for belongs to a rule with alert, which holds over time",
+		"keep_firing": "keep_firing belongs to a rule with alert, which holds over time",
+		"inhibits":    "inhibits belongs to a rule with alert; suppresses keeps other rules from acting",
+		"mute":        "mute belongs to a rule with alert",
+	}
+)
+
+// ruleInfo reads what all rules have.
+func (b *builder) ruleInfo(g *group, n *source.Node) RuleInfo {
+	out := RuleInfo{
+		ID: b.id("rule", n.Need("id")), Group: g.name, File: n.Pos().File, Line: n.Pos().Line,
+		Description: n.Get("description").String(),
+		Severity:    Severity(n.Get("severity").OneOf(severityNames...)),
+		Mode:        Mode(cmp.Or(n.Get("mode").OneOf(string(On), string(Shadow), string(Off)), string(On))),
+	}
+	if p := n.Get("priority"); p != nil {
+		out.Priority = p.Int()
+	}
+	if each := b.keyFields(n.Get("each"), true); len(each) > 1 {
+		n.Get("each").Problem("wrong_value", "found %d fields, expected one", len(each))
+	} else if len(each) == 1 {
+		out.Each = each[0]
+	}
+	return out
+}
+
+// when reads the condition of a rule.
+func (b *builder) when(info *RuleInfo, n *source.Node) *lang.Condition {
+	when := n.Need("when")
+	if when == nil {
+		return nil
+	}
+	text, ok := expressionOf(when)
+	if !ok {
+		return nil
+	}
+	info.When = text
+	c := b.lang.Condition(text, reportAt(when))
+	if c != nil {
+		b.checkReads(when, info.Each, c.Windows(), c.Reads())
+	}
+	return c
+}
+
+// checkRuleNames checks the rules that rules name: those that one suppresses stand after it.
+func (b *builder) checkRuleNames() {
+	for i := range b.set.groups {
+		g := &b.set.groups[i]
+		for j := range g.rules {
+			r := &g.rules[j]
+			for _, id := range r.suppresses {
+				at := b.nodes[r.info.ID].Get("suppresses")
+				switch place, ok := b.order[id]; {
+				case !ok:
+					at.ProblemHint("unknown_name", suggest.DidYouMean(id, sortedKeys(b.order)), "unknown rule %q", id)
+				case place <= b.order[r.info.ID]:
+					at.ProblemHint("wrong_value", "put it behind this one, or give this one a higher priority", "the rule %s is evaluated before this one, expected one behind it", id)
+				}
+			}
+		}
+	}
+	b.checkInhibits()
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
 func (b *builder) checkCost() {
 	if c := b.set.program.Cost(); c > MaxCost && len(b.roots) > 0 {

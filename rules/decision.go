@@ -15,9 +15,15 @@ type Decision struct {
 	Groups      []GroupResult `json:"groups,omitempty"` // those in which a rule fired, in their order
 	// Unknown are the rules that did not match only because something was not known, such as a missing score.
 	Unknown []string `json:"unknown,omitempty"`
+	// UnknownMore says that there are more of them than are listed.
+	UnknownMore bool `json:"unknown_more,omitempty"`
+	// Suppressed are the rules that matched and do not act: a throttle or another rule keeps them from it.
+	Suppressed []Suppression `json:"suppressed,omitempty"`
 	// Errors are conflicts over an output whose policy is error.
-	Errors   []RuleError       `json:"errors,omitempty"`
-	Outputs  Outputs           `json:"outputs,omitzero"`
+	Errors  []RuleError `json:"errors,omitempty"`
+	Outputs Outputs     `json:"outputs,omitzero"`
+	// Readings are the figures of windows that the rules saw.
+	Readings []Reading         `json:"readings,omitempty"`
 	Relabels []feedback.Change `json:"relabels,omitempty"` // the rule layer of the item's labels
 	// Gone are the keys of effects that the previous decision had and this one has not.
 	Gone []string `json:"gone,omitempty"`
@@ -32,6 +38,7 @@ type GroupResult struct {
 // Fired is a rule that matched, why, and what it does.
 type Fired struct {
 	Rule     string   `json:"rule"`
+	Each     string   `json:"each,omitempty"` // the theme or value that the rule was decided for
 	Severity Severity `json:"severity,omitempty"`
 	// Mode is Shadow for a rule whose actions are recorded and not carried out, else empty.
 	Mode Mode `json:"mode,omitempty"`
@@ -103,15 +110,24 @@ type Effect struct {
 	Rule string     `json:"rule,omitempty"`
 	Kind EffectKind `json:"kind"`
 	// Target sets apart the effects of one kind of one rule: the queue, the destination, the alert's key, the tags.
-	Target      string           `json:"target,omitempty"`
+	Target string `json:"target,omitempty"`
+	// Each is the theme or value of the rule's each, which sets effects apart as well.
+	Each        string           `json:"each,omitempty"`
 	Queue       string           `json:"queue,omitempty"`
 	Owner       string           `json:"owner,omitempty"`
+	Pool        string           `json:"pool,omitempty"`  // from which the owner was taken
+	Table       string           `json:"table,omitempty"` // that gave queue, owner and priority
+	Row         int              `json:"row,omitempty"`   // of the table, from 1; 0 when none fits
 	Priority    Priority         `json:"priority,omitempty"`
-	SLA         time.Duration    `json:"sla_ns,omitempty"` // time to close the case; 0 is none
+	SLA         time.Duration    `json:"sla_ns,omitempty"`   // time to close the case; 0 is none
+	Calendar    string           `json:"calendar,omitempty"` // whose time the SLA counts; empty counts all time
 	Severity    Severity         `json:"severity,omitempty"`
 	Summary     string           `json:"summary,omitempty"`
+	AlertGroup  string           `json:"alert_group,omitempty"` // what an alert is told together with
 	Destination string           `json:"destination,omitempty"`
 	Message     string           `json:"message,omitempty"`
+	Digest      time.Duration    `json:"digest_ns,omitempty"` // messages of so long are sent together; 0 sends each
+	Keep        time.Duration    `json:"keep_ns,omitempty"`   // how long an alert lasts behind the last item that raised it
 	Tags        []string         `json:"tags,omitempty"`
 	Change      *feedback.Change `json:"change,omitempty"`
 	// Note tells, in Fired.Actions, why the action was not carried out as it is written.
@@ -120,8 +136,15 @@ type Effect struct {
 	Dropped bool `json:"dropped,omitempty"`
 }
 
-// Key identifies the effect among those of one item, whatever the ruleset: rule|kind|target.
-func (e Effect) Key() string { return e.Rule + "|" + string(e.Kind) + "|" + e.Target }
+// Key identifies the effect among those of one item, whatever the ruleset: rule|kind|target, and |each for a rule that
+// is decided for each of several values.
+func (e Effect) Key() string {
+	key := e.Rule + "|" + string(e.Kind) + "|" + e.Target
+	if e.Each != "" {
+		key += "|" + e.Each
+	}
+	return key
+}
 
 // Severity says how grave something is.
 type Severity string

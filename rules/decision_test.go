@@ -49,7 +49,7 @@ func outcomeOf(t *testing.T, set *Set, data []byte) string {
 	if err := json.Unmarshal(data, &ev); err != nil {
 		t.Fatal(err)
 	}
-	d, effects := set.Evaluate(&ev, now, nil)
+	d, effects := evaluate(set, &ev, now, nil)
 	var b strings.Builder
 	b.WriteString(set.Explain(&ev, now, nil).String())
 	for _, e := range effects {
@@ -123,7 +123,7 @@ groups:
       - {id: one, when: score < 8, do: [{tag: h}]}
       - {id: two, when: score < 8, do: [{tag: i}]}
 `)
-	d, effects := set.Evaluate(detractor(), now, nil)
+	d, effects := evaluate(set, detractor(), now, nil)
 	if got := keys(effects); got != "hit|tag|e one|tag|h two|tag|i" {
 		t.Error(got)
 	}
@@ -164,7 +164,7 @@ groups:
       - {id: g, when: 'any(theme_scores, .name == "packaging" and .confidence == 1)', do: [{tag: sure}]}
 `)
 	ev := detractor()
-	d, effects := set.Evaluate(ev, now, nil)
+	d, effects := evaluate(set, ev, now, nil)
 	if got := keys(effects); got != "e|tag|seen g|tag|sure" {
 		t.Error(got)
 	}
@@ -176,9 +176,11 @@ groups:
 	}
 }
 
-type corrected struct{ changes []feedback.Change }
+type corrected struct {
+	NoView
+	changes []feedback.Change
+}
 
-func (corrected) Previous() *Decision              { return nil }
 func (c corrected) Corrections() []feedback.Change { return c.changes }
 
 func TestNoRuleOverridesAPerson(t *testing.T) {
@@ -199,10 +201,10 @@ groups:
 		Add: []feedback.Theme{{Path: "price"}}, Sentiment: new(0.5)}
 	ev := detractor()
 	ev.Labels = new(feedback.Fold([]feedback.Change{human}))
-	if _, effects := set.Evaluate(ev, now, corrected{[]feedback.Change{human}}); len(effects) != 0 {
+	if _, effects := evaluate(set, ev, now, corrected{changes: []feedback.Change{human}}); len(effects) != 0 {
 		t.Error(keys(effects))
 	}
-	if _, effects := set.Evaluate(ev, now, nil); len(effects) != 3 {
+	if _, effects := evaluate(set, ev, now, nil); len(effects) != 3 {
 		t.Error("without corrections the rule layer counts", keys(effects))
 	}
 }
@@ -222,7 +224,7 @@ groups:
 `)
 	ev := detractor()
 	ev.Labels = nil
-	d, effects := set.Evaluate(ev, now, nil)
+	d, effects := evaluate(set, ev, now, nil)
 	if keys(effects) != "b|tag|x" || fmt.Sprint(d.Unknown) != "[c]" {
 		t.Error(keys(effects), d.Unknown)
 	}
@@ -246,7 +248,7 @@ groups:
 		{"{queue: error, owner: error, priority: error, severity: error}", `{"queue":"care","owner":"eva","priority":"normal","severity":"info","tags":["a","b","x"]}`,
 			"a|assign|care a|tag|b,x b|assign| b|tag|a,x c|alert|", "queue[a b] priority[a b c] severity[a b c]"},
 	} {
-		d, effects := compile(t, "version: 1\noutputs: "+c.outputs+groups).Evaluate(detractor(), now, nil)
+		d, effects := evaluate(compile(t, "version: 1\noutputs: "+c.outputs+groups), detractor(), now, nil)
 		var errs []string
 		for _, e := range d.Errors {
 			errs = append(errs, fmt.Sprint(e.Field, e.Rules))
@@ -273,7 +275,7 @@ groups:
       - {id: a, when: score < 8, do: [{case: {sla: 4h}}]}
       - {id: b, when: score < 8, do: [{case: {sla: 8h, queue: care, owner: eva}}]}
 `)
-	d, effects := set.Evaluate(detractor(), now, nil)
+	d, effects := evaluate(set, detractor(), now, nil)
 	if len(effects) != 1 || effects[0].Key() != "a|case|" || effects[0].Queue != "care" || effects[0].Owner != "eva" || effects[0].SLA.Hours() != 4 {
 		t.Errorf("%+v", effects)
 	}
@@ -282,7 +284,10 @@ groups:
 	}
 }
 
-type after struct{ d *Decision }
+type after struct {
+	NoView
+	d *Decision
+}
 
 func (a after) Previous() *Decision { return a.d }
 
@@ -297,7 +302,7 @@ groups:
       - {id: b, when: score < 9, do: [{case: {}}, {tag: x}, {assign: {queue: product, owner: eva}}]}
       - {id: c, mode: shadow, when: score < 8, do: [{tag: y}]}
 `)
-	d, _ := set.Evaluate(detractor(), now, nil)
+	d, _ := evaluate(set, detractor(), now, nil)
 	if d.Gone != nil {
 		t.Error(d.Gone)
 	}
@@ -307,11 +312,11 @@ groups:
 	}
 	ev := detractor()
 	ev.Item.Score = new(8.0)
-	d, _ = set.Evaluate(ev, now, after{&stored})
+	d, _ = evaluate(set, ev, now, after{d: &stored})
 	if got := fmt.Sprint(d.Gone); got != "[a|case| a|assign|care b|assign|]" {
 		t.Error(got)
 	}
-	if d, _ = set.Evaluate(ev, now, after{nil}); d.Gone != nil {
+	if d, _ = evaluate(set, ev, now, after{}); d.Gone != nil {
 		t.Error(d.Gone)
 	}
 }
@@ -327,7 +332,7 @@ groups:
       - {id: b, on_error: skip, when: customer.arr > 3, do: [{tag: y}]}
       - {id: c, on_error: match, when: score > 9, do: [{tag: z}]}
 `)
-	d, effects := set.Evaluate(detractor(), now, nil)
+	d, effects := evaluate(set, detractor(), now, nil)
 	if keys(effects) != "a|tag|x" || fmt.Sprint(d.Unknown) != "[b]" || !d.Groups[0].Fired[0].Assumed || d.Groups[0].Fired[0].Atoms[0].Truth != Unknown {
 		t.Errorf("%s %+v", keys(effects), d)
 	}

@@ -21,13 +21,15 @@
 //	if err != nil {
 //		return err // source.Problems
 //	}
-//	decision, effects := set.Evaluate(&feedback.Event{Item: item, Labels: labels}, now, nil)
+//	result := set.Evaluate(&feedback.Event{Item: item, Labels: labels}, now, nil)
 package rules
 
 import (
 	"sync"
 	"time"
 
+	"github.com/closedloop/closedloop/rules/alert"
+	"github.com/closedloop/closedloop/rules/calendar"
 	"github.com/closedloop/closedloop/rules/internal/lang"
 	"github.com/closedloop/closedloop/sdk/feedback"
 )
@@ -47,41 +49,39 @@ type Env struct {
 	Timezone           *time.Location           // of dates in conditions; defaults to UTC
 }
 
-// View is what rules may know beyond the event. A nil View knows nothing.
-type View interface {
-	// Previous returns the last decision on the item, or nil.
-	Previous() *Decision
-}
-
-// CorrectedView is a View that knows what people corrected in the item's labels. Corrections are applied again after
-// the relabels of a group, so that no rule overrides a person.
-type CorrectedView interface {
-	View
-	// Corrections returns the human layer of the item's labels.
-	Corrections() []feedback.Change
-}
-
 // Set is a compiled set of rules. It never changes, and is safe for concurrent use.
 type Set struct {
-	hash    string
-	program *lang.Program
-	groups  []group
-	outputs policies
-	frames  sync.Pool // of *lang.Frame
+	hash        string
+	program     *lang.Program
+	groups      []group
+	outputs     policies
+	windows     []*windowDecl
+	pools       []*Pool
+	calendars   map[string]*calendar.Calendar
+	conditions  []*condition              // the rules that hold over time
+	tellings    map[string]telling        // of the rules whose items raise alerts
+	digests     map[Instance]alert.Rhythm // by rule and destination
+	inhibitions alert.Inhibitions
+	// counted is the number of groups that run before the event counts in windows: up to the last that relabels.
+	counted     int
+	evaluations sync.Pool // of *evaluation
 }
 
 // group is rules that do not see each other's effects.
 type group struct {
-	name  string
-	first bool // only the first rule that matches fires
-	rules []rule
+	name       string
+	first      bool // only the first rule that matches fires
+	rules      []rule
+	conditions []*condition
 }
 
 type rule struct {
-	info    RuleInfo
-	assume  bool // an unknown condition matches
-	when    *lang.Condition
-	actions []action
+	info       RuleInfo
+	assume     bool // an unknown condition matches
+	when       *lang.Condition
+	actions    []action
+	throttle   *throttle
+	suppresses []string
 }
 
 // Hash names the set by its content: "sha256:" and hexadecimal digits.
@@ -89,15 +89,20 @@ func (s *Set) Hash() string { return s.hash }
 
 // RuleInfo describes one rule of a set.
 type RuleInfo struct {
-	ID          string       `json:"id"`
-	Group       string       `json:"group"`
-	File        string       `json:"file"`
-	Line        int          `json:"line"`
-	Description string       `json:"description,omitempty"`
-	Severity    Severity     `json:"severity,omitempty"`
-	Mode        Mode         `json:"mode"`
-	When        string       `json:"when"`
-	Actions     []EffectKind `json:"actions,omitempty"`
+	ID          string   `json:"id"`
+	Group       string   `json:"group"`
+	File        string   `json:"file"`
+	Line        int      `json:"line"`
+	Description string   `json:"description,omitempty"`
+	Severity    Severity `json:"severity,omitempty"`
+	Priority    int      `json:"priority,omitempty"` // rules of a group with a higher one come first
+	Mode        Mode     `json:"mode"`
+	// Each is the field for whose values the rule is decided apart: theme, or empty.
+	Each string `json:"each,omitempty"`
+	// Alert says that the rule is a condition that holds over time.
+	Alert   bool         `json:"alert,omitempty"`
+	When    string       `json:"when"`
+	Actions []EffectKind `json:"actions,omitempty"`
 }
 
 // Rules returns all rules in the order in which they are evaluated.
@@ -107,20 +112,9 @@ func (s *Set) Rules() []RuleInfo {
 		for j := range s.groups[i].rules {
 			out = append(out, s.groups[i].rules[j].info)
 		}
+		for _, c := range s.groups[i].conditions {
+			out = append(out, c.info)
+		}
 	}
 	return out
-}
-
-func (s *Set) frame(ev *feedback.Event) *lang.Frame {
-	f, ok := s.frames.Get().(*lang.Frame)
-	if !ok {
-		f = s.program.NewFrame()
-	}
-	f.Reset(ev)
-	return f
-}
-
-func (s *Set) release(f *lang.Frame) {
-	f.Release()
-	s.frames.Put(f)
 }

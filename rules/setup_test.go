@@ -101,3 +101,9 @@ func TestProblemsGolden(t *testing.T) {
 		golden(t, strings.TrimSuffix(file, ".yaml")+".txt", b.String())
 	}
 }
+
+// evaluate returns the decision and the effects of an evaluation.
+func evaluate(s *Set, ev *feedback.Event, now feedback.Time, v View) (*Decision, []Effect) {
+	r := s.Evaluate(ev, now, v)
+	return &r.Decision, r.Effects
+}

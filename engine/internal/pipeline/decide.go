@@ -99,7 +99,8 @@ func (w *writer) decide(s *subject) error {
 		return err
 	}
 	event := records.EventBeforeRules(s.rec, s.labels)
-	decision, effects := w.rules.Evaluate(event, w.at, &view{w: w, id: id, last: s.rec.Decisions, labels: s.labels})
+	result := w.rules.Evaluate(event, w.at, &view{w: w, id: id, last: s.rec.Decisions, labels: s.labels})
+	decision, effects := &result.Decision, result.Effects
 	s.labels.Changes = append(s.labels.Changes, decision.Relabels...)
 	effective := feedback.Fold(s.labels.Changes)
 	decision.ItemVersion = s.rec.Feedback.Version
@@ -167,13 +168,14 @@ func (w *writer) index(was, is string, key func(string) []byte) {
 
 // view gives the rules what the store holds, by point reads inside the update.
 type view struct {
+	rules.NoView
 	w      *writer
 	id     feedback.ItemID
 	last   int
 	labels *records.Labels
 }
 
-var _ rules.CorrectedView = (*view)(nil)
+var _ rules.View = (*view)(nil)
 
 // Corrections returns what people say of the item.
 func (v *view) Corrections() []feedback.Change { return v.labels.Layer(feedback.LayerHuman) }

@@ -31,6 +31,9 @@ var windowParts = [...]struct {
 	{"hi", "upper bound of the metric's confidence interval", 1000},
 }
 
+// String returns the figure's name in expressions.
+func (p Part) String() string { return windowParts[p].name }
+
 // costSpike is the cost of the test for a spike, in steps.
 const costSpike = 10_000
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"hash"
 	"maps"
@@ -88,6 +89,14 @@ func fieldsOf(env Env) []feedback.Field {
 	attributes := feedback.AttributeFields(env.Attributes, env.CustomerAttributes)
 	slices.SortFunc(attributes, func(a, b feedback.Field) int { return cmp.Compare(a.Name, b.Name) })
 	return append(feedback.Fields(), attributes...)
+}
+
+// HashOf returns the hash that the files compiled in env have, or would have if they compiled.
+func HashOf(files []File, env Env) string {
+	if env.Timezone == nil {
+		env.Timezone = time.UTC
+	}
+	return hashOf(files, env)
 }
 
 // hashOf covers the files and what of the environment changes decisions. Declared queues and destinations only decide
@@ -286,8 +295,23 @@ func (b *builder) rule(g *group, n *source.Node) {
 	if s := n.Get("suppresses"); s != nil {
 		r.suppresses = s.Strings()
 	}
+	r.does = written(n)
 	b.nodes[r.info.ID] = n
 	g.rules = append(g.rules, r)
+}
+
+// written returns what makes a rule act, besides its condition, as it is written.
+func written(n *source.Node) string {
+	var parts []any
+	for _, key := range ruleKeys {
+		switch key {
+		case "id", "description", "when":
+		default:
+			parts = append(parts, n.Get(key).Any())
+		}
+	}
+	b, _ := json.Marshal(parts) // what YAML holds can be written, or the rule is refused for it
+	return string(b)
 }
 
 var (

@@ -82,6 +82,7 @@ type rule struct {
 	actions    []action
 	throttle   *throttle
 	suppresses []string
+	does       string // what the rule says besides its name and condition, equal for rules that do the same
 }
 
 // Hash names the set by its content: "sha256:" and hexadecimal digits.

@@ -32,8 +32,9 @@ type Entry struct {
 
 // Pos is a place in a file.
 type Pos struct {
-	File         string
-	Line, Column int // from 1; 0 is unknown
+	File   string `json:"file,omitempty"`
+	Line   int    `json:"line,omitempty"`   // from 1; 0 is unknown
+	Column int    `json:"column,omitempty"` // likewise
 }
 
 // String writes file:line:column.

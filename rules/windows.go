@@ -200,6 +200,9 @@ func (s *Set) Windows() []WindowInfo {
 	return out
 }
 
+// HasWindow reports whether the set has a window of that ID.
+func (s *Set) HasWindow(id string) bool { return s.window(id) != nil }
+
 // CountsOf returns what an event adds to the windows of the set. Its labels are the effective ones.
 func (s *Set) CountsOf(ev *feedback.Event) []Count {
 	if len(s.windows) == 0 {

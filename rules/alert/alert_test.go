@@ -60,6 +60,20 @@ func TestGroupBounds(t *testing.T) {
 	}
 }
 
+// What a group reckons for a member is enough for what is stored of it.
+func TestSizeOf(t *testing.T) {
+	t.Parallel()
+	f := Followed{
+		Member: Member{Rule: "nps-drop", Key: "a<b>&\"\\\x01\u2028é", Severity: "critical", Summary: "…", FiringAt: minute(0),
+			ResolvedAt: minute(1), Items: math.MaxInt64},
+		Firing: true, Told: true, ToldSeverity: "critical", NewsAt: minute(2), Owed: true, Held: cut(strings.Repeat("x", 200), maxHeld),
+	}
+	data, err := json.Marshal(f)
+	if err != nil || len(data)+1 > sizeOf(f.Member) || len(data)+100 < sizeOf(f.Member) {
+		t.Errorf("reckoned %d bytes, stored are %d: %v", sizeOf(f.Member), len(data), err)
+	}
+}
+
 // A summary that grows in a full group does not burst the group.
 func TestGroupSummariesGrow(t *testing.T) {
 	t.Parallel()
@@ -139,13 +153,14 @@ func TestSequence(t *testing.T) {
 func TestConditionsInThePast(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]Conditions{
-		"silenced": {Silenced: func(Member) (string, feedback.Time, bool) { return "s", minute(-5), true }},
-		"muted":    {Muted: func(feedback.Time) (feedback.Time, bool) { return 0, true }},
+		"silenced for ever": {Silenced: func(Member) (string, feedback.Time, bool) { return "s", math.MaxInt64, true }},
+		"silenced":          {Silenced: func(Member) (string, feedback.Time, bool) { return "s", minute(-5), true }},
+		"muted":             {Muted: func(feedback.Time) (feedback.Time, bool) { return 0, true }},
 	} {
 		var g Group
 		g.Update(Member{Rule: "r"}, true, minute(0), Pace{})
 		n, _ := g.Flush(minute(0), Pace{}, c)
-		if due, ok := g.Due(); n != nil || !ok || due != minute(1) {
+		if due, ok := g.Due(); n != nil || !ok || due != minute(1) && due != lastInstant {
 			t.Errorf("%s: found %v, due %s", name, n, due)
 		}
 	}

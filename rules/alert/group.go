@@ -54,6 +54,8 @@ type Member struct {
 	FiringAt feedback.Time `json:"firing_at,omitzero"`
 	// ResolvedAt is when it was over.
 	ResolvedAt feedback.Time `json:"resolved_at,omitzero"`
+	// Items is how many items have raised it, of an alert that items raise. More of them are no news by themselves.
+	Items int64 `json:"items,omitempty"`
 }
 
 // Followed is a member of a group, with what the destination knows of it.
@@ -248,7 +250,7 @@ func cut(s string, n int) string {
 
 // sizeOf returns at least as many bytes as a member takes in the JSON of a group.
 func sizeOf(m Member) int {
-	const besides = 340 // names, instants, severities, and what it is held by
+	const besides = 380 // names, instants, severities, and what it is held by
 	return besides + encoded(m.Rule) + encoded(m.Key) + encoded(m.Summary)
 }
 

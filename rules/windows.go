@@ -327,6 +327,7 @@ type figures struct {
 	is     []Count
 	theme  string
 	themed bool
+	stated Stating   // nil states nothing
 	seen   []Reading // what a decision saw that is being explained
 	read   []Reading // what was seen
 }
@@ -343,6 +344,13 @@ var _ lang.Figures = (*figures)(nil)
 
 // sums returns the observations of a window under the key of the event and the theme.
 func (g *figures) sums(w *windowDecl) (base, hits window.Sums, ok bool) {
+	if f, ok := g.statement(w); ok {
+		base.N, hits.N = f.N, f.N
+		if w.info.Metric == window.Rate {
+			hits.N = int64(math.Round(f.Value * float64(f.N)))
+		}
+		return base, hits, true
+	}
 	if w.theme >= 0 && !g.themed {
 		return base, hits, false
 	}
@@ -423,6 +431,9 @@ func (g *figures) reading(name string, ask func() (float64, bool)) (float64, boo
 
 func (g *figures) figure(number int, part lang.Part) (float64, bool) {
 	w := g.set.windows[number]
+	if f, ok := g.statement(w); ok {
+		return partOf(f, part)
+	}
 	base, hits, ok := g.sums(w)
 	if !ok {
 		return 0, false

@@ -10,6 +10,7 @@ import (
 
 	"github.com/closedloop/closedloop/rules/internal/lang"
 	"github.com/closedloop/closedloop/rules/source"
+	"github.com/closedloop/closedloop/rules/stats"
 	"github.com/closedloop/closedloop/rules/window"
 	"github.com/closedloop/closedloop/sdk/feedback"
 	"github.com/closedloop/closedloop/sdk/suggest"
@@ -44,8 +45,8 @@ var metricNames = []string{
 // windows reads the section of that name.
 func (b *builder) windows(root *source.Node) {
 	for _, e := range root.Get("windows").Entries() {
-		if problem := b.lang.CheckName(e.Name); problem != "" {
-			e.Key.Problem("bad_name", "%s", problem)
+		if !lang.IsName(e.Name) {
+			e.Key.Problem("bad_name", "found the name %q, expected letters, digits and underscores, not beginning with a digit", e.Name)
 			continue
 		}
 		if !b.unique("window", e.Name, e.Key) || !e.Value.Object("metric", "over", "step", "offset", "by", "where", "of", "confidence", "description") {
@@ -457,19 +458,7 @@ func (g *figures) spike(now, baseline int) (float64, bool) {
 	if !ok || !ok2 || n.N == 0 || b.N == 0 {
 		return 0, false
 	}
-	return spike(k.N, n.N, h.N, b.N), true
-}
-
-// spike is the probability of k hits or more of the k+b hits among n and m items, if hits were as frequent in both.
-func spike(k, n, b, m int64) float64 {
-	p := float64(n) / float64(n+m)
-	total := float64(k + b)
-	lg := func(x float64) float64 { v, _ := math.Lgamma(x + 1); return v }
-	sum := 0.0
-	for i := float64(k); i <= total; i++ {
-		sum += math.Exp(lg(total) - lg(i) - lg(total-i) + i*math.Log(p) + (total-i)*math.Log1p(-p))
-	}
-	return min(sum, 1)
+	return stats.Spike(int(k.N), int(n.N), int(h.N), int(b.N)), true
 }
 
 // checkReads reports what a rule reads of windows and themes although it is not decided for each theme.

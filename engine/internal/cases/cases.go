@@ -7,6 +7,7 @@ package cases
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/closedloop/closedloop/sdk/feedback"
 )
@@ -27,8 +28,8 @@ type Promise struct {
 	Queue    string
 	Owner    string
 	Priority string // low, normal, high or urgent
-	// DueAt is when the first response is due. Zero promises nothing.
-	DueAt feedback.Time
+	// SLA is how long the first response may take. Zero promises nothing.
+	SLA time.Duration
 }
 
 // Open returns a new case for the item.
@@ -45,8 +46,8 @@ func Open(it *feedback.Item, p Promise, at feedback.Time) feedback.Case {
 		OpenedAt: at,
 	}
 	note := "opened by rule " + p.Rule
-	if p.DueAt != 0 {
-		c.DueAt = p.DueAt
+	if p.SLA > 0 {
+		c.DueAt = at.Add(p.SLA)
 		note += ", first response due " + c.DueAt.String()
 	}
 	return line(c, at, Opened, p.Rule, note)

@@ -63,16 +63,8 @@ type Hooks struct {
 
 // Pipeline is safe for concurrent use.
 type Pipeline struct {
-	cfg      Config
-	deciding atomic.Pointer[deciding]
-}
-
-// deciding is what decides about items: a ruleset with the windows that are kept for it.
-type deciding struct {
-	rules *rules.Set
-	// filling is the ruleset that is to follow, while its windows are filled from history: new items count in them already.
-	filling     *rules.Set
-	generations map[string]int // of the windows of both, by their ID
+	cfg   Config
+	rules atomic.Pointer[rules.Set]
 }
 
 // New returns a pipeline.
@@ -82,12 +74,12 @@ func New(cfg Config) *Pipeline {
 	}
 	cfg.Parallel = max(cfg.Parallel, 1)
 	p := &Pipeline{cfg: cfg}
-	p.deciding.Store(&deciding{rules: cfg.Rules})
+	p.rules.Store(cfg.Rules)
 	return p
 }
 
 // Rules returns the ruleset that decides.
-func (p *Pipeline) Rules() *rules.Set { return p.deciding.Load().rules }
+func (p *Pipeline) Rules() *rules.Set { return p.rules.Load() }
 
 // Source describes where items come from.
 type Source struct {

@@ -41,19 +41,25 @@ func (x *expression) comparison(n *ast.BinaryNode) *term {
 	want := outcomes[operator]
 	switch a.kind {
 	case kindNumber:
-		t.truth = compareNumbers(want, a, b)
+		t.truth, t.test = compareNumbers(want, a, b), numberTest(want, a, b)
 	case kindInstant:
-		t.truth = compareTimes(want, a.time, b.time)
+		t.truth, t.test = compareTimes(want, a.time, b.time), numberTest(want, a, b)
 	case kindString:
 		if want != equal && want != less|greater {
 			return x.problem(n, "wrong_type", "compare with ==, !=, in, startsWith or matches", "strings have no order, found %s %s %s", a.text, operator, b.text)
 		}
 		t.truth = compareStrings(want == equal, a, b)
+		if b.constant {
+			t.test = stringTest(want != equal, a, b.string)
+		}
 	case kindBool:
 		if want != equal && want != less|greater {
 			return x.problem(n, "wrong_type", "", "truth values have no order, found %s %s %s", a.text, operator, b.text)
 		}
 		t.truth = compareTruths(want == equal, a.truth, b.truth)
+		if b.constant {
+			t.test = truthTest((b.key == "true") == (want == equal), a)
+		}
 	default:
 		return x.problem(n, "wrong_type", `"path" in themes tells whether a theme is there`, "a %s cannot be compared with %s", a.kind, operator)
 	}
@@ -126,7 +132,7 @@ func compareTimes(want uint8, a, b func(*Frame) (feedback.Time, bool)) func(*Fra
 }
 
 func compareStrings(want bool, a, b *term) func(*Frame) Truth {
-	if a.field != nil && b.constant {
+	if a.field != nil && a.field.Str != nil && b.constant {
 		get, w := a.field.Str, b.string
 		return func(f *Frame) Truth {
 			if v, ok := get(&f.event); ok {
@@ -166,12 +172,16 @@ func (x *expression) in(n *ast.BinaryNode) *term {
 	switch {
 	case b.kind == kindThemes && a.kind == kindString:
 		t.truth = inThemes(a)
+		if a.constant {
+			t.test = themeTest(a.string, b)
+		}
 	case b.kind == kindStrings && a.kind == kindString:
-		t.truth = inStrings(a.str, b.list)
+		t.truth, t.test = inStrings(a.str, b.list), stringTest(false, a, b.list...)
 	case b.kind == kindNumbers && a.kind == kindNumber:
-		t.truth = inNumbers(a.num, b.numbers)
+		sorted := slices.Sorted(slices.Values(b.numbers))
+		t.truth, t.test = inNumbers(a.num, sorted), listTest(a, sorted)
 	case b.kind == kindRange && a.kind == kindNumber:
-		t.truth = inRange(a.num, b.low, b.top)
+		t.truth, t.test = inRange(a.num, b.low, b.top), spanTest(a, b.low, b.top)
 	case b.kind == kindThemeList:
 		return x.problem(n.Right, "wrong_type", `"path" in themes`, "in looks through themes, found theme_scores")
 	case b.kind == kindThemes || b.kind == kindStrings || b.kind == kindNumbers || b.kind == kindRange:
@@ -274,9 +284,7 @@ func inStrings(get func(*Frame) (string, bool), list []string) func(*Frame) Trut
 	}
 }
 
-func inNumbers(get func(*Frame) (float64, bool), list []float64) func(*Frame) Truth {
-	sorted := slices.Clone(list)
-	slices.Sort(sorted)
+func inNumbers(get func(*Frame) (float64, bool), sorted []float64) func(*Frame) Truth {
 	return func(f *Frame) Truth {
 		v, ok := get(f)
 		if !ok {

@@ -121,7 +121,7 @@ func outcome(t *testing.T, source string) string {
 	if cond != nil {
 		f := c.Program().NewFrame()
 		f.Reset(full())
-		fmt.Fprintf(&b, "  %s, at a cost of %d\n", [...]string{"false", "unknown", "true"}[f.Eval(cond)], cond.term.cost)
+		fmt.Fprintf(&b, "  %s, at a cost of %d\n", [...]string{"false", "unknown", "true"}[f.Eval(cond)], cond.Cost())
 	}
 	return b.String()
 }

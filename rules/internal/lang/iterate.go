@@ -50,6 +50,9 @@ func (x *expression) iteration(n ast.Node, name string, nodes []ast.Node) *term 
 		return t
 	}
 	t.truth = deciding(name, body.truth)
+	if name == "any" {
+		t.test = anyTest(list, body)
+	}
 	return t
 }
 

@@ -38,8 +38,10 @@ const (
 )
 
 const (
-	maxRegexp = 1000      // instructions of one regular expression
-	maxNodes  = 1_000_000 // parts of all conditions, with what macros repeat
+	maxRegexp = 1000 // instructions of one regular expression
+	// All conditions together have at most maxNodes parts, with what macros repeat, and nodesEach more for each of them.
+	maxNodes  = 1_000_000
+	nodesEach = 20
 )
 
 // The steps of what goes through the longest text, which is 256 KiB. Values and operators take one step.
@@ -97,10 +99,16 @@ type Compiler struct {
 	macros  map[string]*macro
 	windows map[string]int
 
-	nodes   int // of all conditions
-	atoms   []*term
-	atomIDs map[string]int32
-	folds   map[string]int32
+	conditions int
+	nodes      int // of all conditions
+	atoms      []*term
+	tests      []*Test // by atom
+	atomIDs    map[string]int32
+	notes      []note
+	noteIDs    map[note]int32
+	sources    []*Source
+	sourceIDs  map[string]int32
+	folds      map[string]int32
 }
 
 type macro struct {
@@ -120,7 +128,7 @@ const (
 func NewCompiler(fields []feedback.Field, zone *time.Location) *Compiler {
 	c := &Compiler{
 		zone: zone, fields: map[string]*field{}, lists: map[string]*term{}, macros: map[string]*macro{}, windows: map[string]int{},
-		atomIDs: map[string]int32{}, folds: map[string]int32{},
+		atomIDs: map[string]int32{}, noteIDs: map[note]int32{}, sourceIDs: map[string]int32{}, folds: map[string]int32{},
 	}
 	if c.zone == nil {
 		c.zone = time.UTC
@@ -211,16 +219,11 @@ func (c *Compiler) expand(name string) *term {
 
 // Condition is a compiled truth-valued expression.
 type Condition struct {
-	term  *term
-	node  node
+	root  Node
 	key   string
-	atoms []atom
-}
-
-// atom is one comparison of a condition with its place in the program.
-type atom struct {
-	term *term
-	id   int32
+	cost  int64
+	reads []*field
+	atoms []Node // each once, in the order of the source
 }
 
 // Condition compiles an expression whose value is a truth value. It returns nil when anything is wrong with it, which
@@ -235,13 +238,17 @@ func (c *Compiler) Condition(source string, report Report) *Condition {
 		x.problemAt(0, "wrong_type", "compare it with something", "found %s, expected a condition that is true or false", t.describe())
 		return nil
 	}
-	out := &Condition{term: t, key: t.key}
-	out.node = c.node(t, out, map[int32]bool{})
+	c.conditions++
+	out := &Condition{key: t.key, cost: t.cost, reads: t.reads}
+	out.root = c.node(t, out, map[int32]bool{})
 	return out
 }
 
 // Key is equal for conditions that are the same but for their spelling.
 func (c *Condition) Key() string { return c.key }
+
+// Cost is the number of steps that evaluating the condition may take, in the unit of MaxCost.
+func (c *Condition) Cost() int64 { return c.cost }
 
 // IsTrue reports whether the condition is the constant true.
 func (c *Condition) IsTrue() bool { return c.key == "true" }

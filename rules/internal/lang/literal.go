@@ -27,7 +27,7 @@ func sizeOf(re *syntax.Regexp) int {
 
 // plan is a set of fixed texts of which any match of a regular expression holds at least one.
 type plan struct {
-	exact []string // where case counts
+	texts []string // folded where case does not count
 	// folded holds the texts where case does not count. They decide for texts in ASCII only: other texts are folded in
 	// NFC, and the expression sees them as they are.
 	folded  [][]byte
@@ -59,9 +59,8 @@ func planOf(re *syntax.Regexp) *plan {
 }
 
 func newPlan(texts []string, anyCase, whole bool) *plan {
-	p := &plan{anyCase: anyCase, whole: whole}
+	p := &plan{texts: texts, anyCase: anyCase, whole: whole}
 	if !anyCase {
-		p.exact = texts
 		return p
 	}
 	for _, t := range texts {
@@ -72,9 +71,9 @@ func newPlan(texts []string, anyCase, whole bool) *plan {
 	return p
 }
 
-// excludes reports whether none of the texts is there.
+// excludes reports whether none of the texts is there. It is for a plan where case counts.
 func (p *plan) excludes(s string) bool {
-	return !slices.ContainsFunc(p.exact, func(t string) bool { return strings.Contains(s, t) })
+	return !slices.ContainsFunc(p.texts, func(t string) bool { return strings.Contains(s, t) })
 }
 
 // excludesFolded is excludes for a plan in any case and a folded text in ASCII.

@@ -74,6 +74,9 @@ type term struct {
 	constant bool
 	field    *field // when the term is nothing but a field
 	local    bool   // reads the element of an iteration
+	varies   bool   // may change while one event is looked at
+	parts    uint8  // see partName
+	test     *Test  // of a truth value, if something is known of it
 	cost     int64
 	reads    []*field
 
@@ -111,6 +114,8 @@ func (t *term) from(parts ...*term) *term {
 	for _, p := range parts {
 		t.cost = min(t.cost+p.cost, maxTermCost)
 		t.local = t.local || p.local
+		t.varies = t.varies || p.varies
+		t.parts |= p.parts
 		for _, f := range p.reads {
 			if !slices.Contains(t.reads, f) {
 				t.reads = append(t.reads, f)
@@ -122,11 +127,6 @@ func (t *term) from(parts ...*term) *term {
 
 func (t *term) readsLabels() bool {
 	return slices.ContainsFunc(t.reads, func(f *field) bool { return f.labels })
-}
-
-// readsVariables reports whether the term may change while one event is looked at.
-func (t *term) readsVariables() bool {
-	return slices.ContainsFunc(t.reads, func(f *field) bool { return f.volatile })
 }
 
 // field is a field of events as terms read it, or a variable of the frame.
@@ -158,7 +158,7 @@ func newField(f feedback.Field) *field {
 
 // term returns the term that is nothing but the field.
 func (f *field) term() *term {
-	t := &term{kind: f.kind, key: f.Name, text: f.Name, field: f, cost: 1, reads: []*field{f}}
+	t := &term{kind: f.kind, key: f.Name, text: f.Name, field: f, cost: 1, reads: []*field{f}, varies: f.volatile}
 	t.cost += f.cost
 	switch {
 	case f.text != nil:
@@ -196,7 +196,7 @@ func stringTerm(v, text string) *term {
 }
 
 func boolTerm(v bool) *term {
-	return &term{kind: kindBool, constant: true, cost: 1, key: strconv.FormatBool(v), text: strconv.FormatBool(v),
+	return &term{kind: kindBool, constant: true, cost: 1, key: strconv.FormatBool(v), text: strconv.FormatBool(v), test: &Test{Kind: ConstantTest, Not: !v},
 		truth: func(*Frame) Truth { return truthOf(v) }}
 }
 

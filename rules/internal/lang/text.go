@@ -20,6 +20,7 @@ type folded struct {
 	raw   string
 	known bool
 	ascii bool
+	plain bool   // raw is in NFC
 	event uint64 // the Frame.serial that it belongs to
 }
 
@@ -28,7 +29,7 @@ const maxKept = 64 << 10
 
 // set folds a text. It allocates nothing once its memory has grown.
 func (d *folded) set(s string) {
-	d.raw, d.ascii = s, true
+	d.raw, d.ascii, d.plain = s, true, true
 	if cap(d.text) > maxKept {
 		d.text, d.form = nil, nil
 	}
@@ -48,6 +49,7 @@ func (d *folded) set(s string) {
 		return
 	}
 	if norm.NFC.QuickSpanString(s) < len(s) {
+		d.plain = false
 		d.form = norm.NFC.AppendString(d.form[:0], s)
 		d.text = d.text[:0]
 		for i := 0; i < len(d.form); {
@@ -57,10 +59,15 @@ func (d *folded) set(s string) {
 		}
 		return
 	}
-	d.text = d.text[:0]
+	d.text = appendFolded(d.text[:0], s)
+}
+
+// appendFolded folds a text as it is, without bringing it to NFC.
+func appendFolded(dst []byte, s string) []byte {
 	for _, r := range s {
-		d.text = utf8.AppendRune(d.text, fold(r))
+		dst = utf8.AppendRune(dst, fold(r))
 	}
+	return dst
 }
 
 // fold returns the representative of all characters that differ in case only: the least of them, in lower case if it
@@ -115,6 +122,7 @@ func (x *expression) search(n *ast.BinaryNode) *term {
 			}
 			return truthOf(find(d.text, part))
 		}
+		t.test = containsTest(n.Operator == "contains", a, part)
 		return t.from(a)
 	}
 	part := b.str
@@ -133,10 +141,10 @@ func (x *expression) search(n *ast.BinaryNode) *term {
 	return t.from(a, b)
 }
 
-// foldedText returns the way to a term's folded text, which is made once per event unless it belongs to one theme.
+// foldedText returns the way to a term's folded text, which is made once per event unless it may change within it.
 func (c *Compiler) foldedText(t *term) func(*Frame) *folded {
 	get := t.str
-	if t.local {
+	if t.local || t.varies {
 		return func(f *Frame) *folded {
 			s, ok := get(f)
 			f.scratch.known = ok
@@ -186,7 +194,9 @@ func (x *expression) matches(n *ast.BinaryNode) *term {
 		return x.problem(n.Right, "regexp", "the syntax is that of RE2", "this is no regular expression: %s", strings.TrimPrefix(err.Error(), "error parsing regexp: "))
 	}
 	t := &term{kind: kindBool, key: keyOf("matches", a, b), text: n.String(), cost: a.through(costSearch) + a.through(costInstruction)*int64(size)}
-	if plan := planOf(syntaxTree); plan == nil || !plan.anyCase {
+	plan := planOf(syntaxTree)
+	t.test = matchTest(plan, a)
+	if plan == nil || !plan.anyCase {
 		t.truth = matching(re, plan, a.str)
 	} else {
 		t.truth = matchingAnyCase(re, plan, x.compiler.foldedText(a))

@@ -26,18 +26,19 @@ type Seen struct {
 }
 
 // Trace evaluates every part of the condition.
-func (f *Frame) Trace(c *Condition) *Trace { return f.trace(c.term) }
+func (f *Frame) Trace(c *Condition) *Trace { return f.trace(&c.root) }
 
-func (f *Frame) trace(t *term) *Trace {
-	out := &Trace{Op: opNames[t.op], Macro: t.macro}
-	if t.op == opAtom {
-		out.Truth, out.Text, out.Seen = t.truth(f), t.text, f.seen(t)
+func (f *Frame) trace(n *Node) *Trace {
+	note := &f.program.notes[n.note]
+	out := &Trace{Op: opNames[n.op], Macro: note.macro, Truth: f.eval(n)}
+	if n.op == opAtom {
+		out.Text, out.Seen = note.text, f.seen(n.atom)
 		return out
 	}
-	for _, k := range t.kids {
-		out.Kids = append(out.Kids, f.trace(k))
+	out.Kids = make([]*Trace, len(n.kids))
+	for i := range n.kids {
+		out.Kids[n.kids[i].place] = f.trace(&n.kids[i])
 	}
-	out.Truth = t.truth(f)
 	return out
 }
 
@@ -47,15 +48,16 @@ func (c *Condition) Atoms() int { return len(c.atoms) }
 // Atom returns one comparison of the condition, in the order of its source, with its truth and the values it saw.
 func (f *Frame) Atom(c *Condition, i int) (text string, truth Truth, seen []Seen) {
 	a := &c.atoms[i]
-	return a.term.text, f.eval(&node{atom: a.id}), f.seen(a.term)
+	return f.program.notes[a.note].text, f.Truth(a.atom), f.seen(a.atom)
 }
 
-func (f *Frame) seen(t *term) []Seen {
-	if len(t.reads) == 0 {
+func (f *Frame) seen(atom int32) []Seen {
+	reads := f.program.reads[atom]
+	if len(reads) == 0 {
 		return nil
 	}
-	out := make([]Seen, 0, len(t.reads))
-	for _, r := range t.reads {
+	out := make([]Seen, 0, len(reads))
+	for _, r := range reads {
 		out = append(out, Seen{r.Name, f.value(r, maxSeen)})
 	}
 	return out

@@ -30,7 +30,7 @@ func (x *expression) arithmetic(n *ast.BinaryNode) *term {
 		"/": func(v, w float64) float64 { return v / w },
 	}[n.Operator]
 	left, right := a.num, b.num
-	t := &term{kind: kindNumber, key: keyOf(n.Operator, a, b), text: n.String(), cost: 1, num: func(f *Frame) (float64, bool) {
+	t := &term{kind: kindNumber, key: keyOf(n.Operator, a, b), text: n.String(), cost: 1, parts: partComputed, num: func(f *Frame) (float64, bool) {
 		v, ok := left(f)
 		w, ok2 := right(f)
 		if !ok || !ok2 {
@@ -91,7 +91,7 @@ func (x *expression) pointer(n *ast.PointerNode, member string) *term {
 	if x.element == kindNone {
 		return x.problem(n, "not_allowed", "", "found # outside of any, all, none, one and count")
 	}
-	t := &term{kind: kindString, local: true, cost: 1, key: "#." + member, text: "." + member}
+	t := &term{kind: kindString, local: true, cost: 1, key: "#." + member, text: "." + member, parts: partName}
 	switch {
 	case x.element == kindString && member == "":
 		t.key, t.text = "#", "#"
@@ -104,9 +104,11 @@ func (x *expression) pointer(n *ast.PointerNode, member string) *term {
 	case "name":
 		t.str = themePath
 	case "confidence":
-		t.kind, t.num = kindNumber, func(f *Frame) (float64, bool) { return f.theme.Confidence, f.theme.Confidence-f.theme.Confidence == 0 }
+		t.kind, t.parts = kindNumber, partConfidence
+		t.num = func(f *Frame) (float64, bool) { return f.theme.Confidence, f.theme.Confidence-f.theme.Confidence == 0 }
 	case "sentiment":
-		t.kind, t.num = kindNumber, func(f *Frame) (float64, bool) {
+		t.kind, t.parts = kindNumber, partSentiment
+		t.num = func(f *Frame) (float64, bool) {
 			if s := f.theme.Sentiment; s != nil {
 				return *s, *s-*s == 0
 			}
@@ -131,6 +133,9 @@ func (x *expression) has(n ast.Node, args []*term) *term {
 	t := &term{kind: kindBool, key: keyOf("has", a), text: n.String(), cost: 1}
 	if a.field == nil && !a.local || a.kind == kindTheme {
 		return x.problem(n, "wrong_type", "", "has takes a field, found %s", a.describe())
+	}
+	if a.field != nil && a.kind != kindThemes && a.kind != kindThemeList {
+		t.test = &Test{Kind: GivenTest, on: a}
 	}
 	switch a.kind {
 	case kindNumber:
@@ -167,6 +172,9 @@ func (x *expression) within(n ast.Node, args []*term) *term {
 		}
 		return truthOf(feedback.ThemePath(v).Within(feedback.ThemePath(w)))
 	}}
+	if a.isPath() && b.constant {
+		t.test = &Test{Kind: LiteralTest, Literals: []string{b.string}}
+	}
 	return t.from(a, b)
 }
 

@@ -54,9 +54,6 @@ type each struct {
 	set   bool
 }
 
-// IsName reports whether a name can be a part of an expression: letters, digits and underscores, no digit first.
-func IsName(s string) bool { return isName(s) }
-
 // DefineWindow declares win.NAME.n, win.NAME.value, win.NAME.lo and win.NAME.hi as figures of the window of that number.
 func (c *Compiler) DefineWindow(name string, number int) {
 	c.windows[name] = number
@@ -139,7 +136,7 @@ func (f *Frame) Number(name string) (float64, bool) {
 }
 
 // Windows returns the numbers of the windows that the condition reads.
-func (c *Condition) Windows() []int { return c.term.windows() }
+func (c *Condition) Windows() []int { return windowsOf(c.reads) }
 
 // Windows returns the numbers of the windows that the template reads.
 func (t *Template) Windows() []int {
@@ -152,9 +149,9 @@ func (t *Template) Windows() []int {
 	return out
 }
 
-func (t *term) windows() []int {
+func windowsOf(reads []*field) []int {
 	var out []int
-	for _, f := range t.reads {
+	for _, f := range reads {
 		if f.window > 0 {
 			out = append(out, f.window-1)
 		}
@@ -164,8 +161,8 @@ func (t *term) windows() []int {
 
 // Reads returns the names of the fields and variables that the condition reads.
 func (c *Condition) Reads() []string {
-	out := make([]string, len(c.term.reads))
-	for i, f := range c.term.reads {
+	out := make([]string, len(c.reads))
+	for i, f := range c.reads {
 		out[i] = f.Name
 	}
 	return out
@@ -212,7 +209,7 @@ func (x *expression) spike(n ast.Node, nodes []ast.Node) *term {
 		reads = append(reads, c.fields["win."+name+".n"])
 	}
 	return &term{
-		kind: kindNumber, key: keyOf("spike", reads[0].term(), reads[1].term()), text: n.String(), cost: costSpike, reads: reads,
+		kind: kindNumber, key: keyOf("spike", reads[0].term(), reads[1].term()), text: n.String(), cost: costSpike, reads: reads, varies: true,
 		num: func(f *Frame) (float64, bool) {
 			if f.figures == nil {
 				return 0, false
@@ -256,7 +253,7 @@ func (c *Compiler) Input(source string, report Report) *Input {
 	if t == nil {
 		return nil
 	}
-	value := &term{kind: t.kind, key: "it", text: "it", cost: 1}
+	value := &term{kind: t.kind, key: "it", text: "it", cost: 1, varies: true}
 	switch t.kind {
 	case kindString:
 		value.str = func(f *Frame) (string, bool) { return f.it.text, f.it.known }
@@ -283,7 +280,7 @@ func (in *Input) Kind() feedback.Kind {
 }
 
 // Windows returns the numbers of the windows that the input reads.
-func (in *Input) Windows() []int { return in.term.windows() }
+func (in *Input) Windows() []int { return windowsOf(in.term.reads) }
 
 // Cell is a test of an input's value.
 type Cell struct{ truth func(*Frame) Truth }

@@ -177,6 +177,9 @@ func (e *Engine) assemble(ctx context.Context) error {
 		})
 	}
 	e.outbox = outbox.New(e.store, destinations, e.now, e.outboxHooks())
+	if err := e.pipe.Activate(ctx, prog.Rules, e.now(), nil, nil); err != nil {
+		return fmt.Errorf("fill the windows of the rules: %w", err)
+	}
 	return e.pipe.Release(ctx, e.now())
 }
 

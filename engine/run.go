@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -32,6 +33,8 @@ const (
 	// shortestWait is the least that a source may ask to wait.
 	shortestWait = 100 * time.Millisecond
 	mostWait     = time.Minute
+	// overTimeEvery is how often what holds over time is looked at.
+	overTimeEvery = time.Minute
 )
 
 // Run polls the sources, fires timers, labels what waits and delivers messages, until ctx ends. Then it finishes the
@@ -124,7 +127,7 @@ func (e *Engine) RunOnce(ctx context.Context) (*Summary, error) {
 	for n := 1; n > 0 && err == nil; {
 		n, err = e.pipe.LabelWaiting(ctx, e.now(), e.chunk())
 	}
-	err = errors.Join(err, e.fireDue(ctx))
+	err = errors.Join(err, e.pipe.Tick(ctx, e.now()), e.fireDue(ctx))
 	sent, failed := e.outbox.Drain(ctx)
 	summary, unread := e.summary(ctx, from, sent)
 	return summary, errors.Join(err, failed, unread)
@@ -289,10 +292,12 @@ func (e *Engine) checkpoint(source string) (b []byte, err error) {
 	return b, err
 }
 
-// tick fires due timers and labels waiting items until ctx ends. Timers fire within a second of their time.
+// tick fires due timers and labels waiting items until ctx ends. Timers fire within a second of their time, and what
+// holds over time is looked at every minute.
 func (e *Engine) tick(ctx context.Context) error {
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
+	var looked feedback.Time
 	for {
 		if err := e.store.Healthy(); errors.Is(err, ErrPoisoned) {
 			return err
@@ -301,6 +306,12 @@ func (e *Engine) tick(ctx context.Context) error {
 			return err
 		} else if err != nil && ctx.Err() == nil {
 			e.opts.Logger.Error().Err(err).Msg("timers wait")
+		}
+		if now := e.now(); now < looked || now >= looked.Add(overTimeEvery) {
+			looked = now
+			if err := e.pipe.Tick(ctx, now); err != nil && ctx.Err() == nil {
+				e.opts.Logger.Error().Err(err).Msg("alerts over time wait")
+			}
 		}
 		if _, err := e.pipe.LabelWaiting(ctx, e.now(), e.chunk()); err != nil && ctx.Err() == nil {
 			e.opts.Logger.Warn().Err(err).Msg("unlabelled items wait")
@@ -320,11 +331,20 @@ func (e *Engine) fireDue(ctx context.Context) error {
 		if err != nil || len(due) == 0 {
 			return err
 		}
+		overTime := slices.DeleteFunc(slices.Clone(due), func(t store.Timer) bool { return t.Kind != pipeline.TimerWake })
+		if len(overTime) > 0 {
+			if err := e.pipe.Wake(ctx, overTime, e.now()); err != nil {
+				return err
+			}
+		}
 		var breached []feedback.Case
 		var wake []string
 		err = e.store.Update(ctx, func(tx *store.Tx) error {
 			breached, wake = nil, nil
 			for _, t := range due {
+				if t.Kind == pipeline.TimerWake {
+					continue
+				}
 				if ours, err := tx.TakeTimer(t); err != nil {
 					return err
 				} else if !ours {

@@ -188,8 +188,8 @@ func (s *State) Cases(_ context.Context, q CaseQuery) ([]feedback.Case, error) {
 func (s *State) Alerts(context.Context) ([]feedback.Alert, error) {
 	out := []feedback.Alert{}
 	err := s.store.View(func(snap *store.Snapshot) error {
-		return records.Each(snap, records.AlertPrefix(), nil, false, func(a *feedback.Alert) (bool, error) {
-			out = append(out, *a)
+		return records.Each(snap, records.AlertPrefix(), nil, false, func(a *rules.AlertState) (bool, error) {
+			out = append(out, records.AlertOf(a))
 			return true, nil
 		})
 	})

@@ -9,6 +9,7 @@ import (
 
 	"github.com/closedloop/closedloop/engine/internal/records"
 	"github.com/closedloop/closedloop/engine/internal/store"
+	"github.com/closedloop/closedloop/rules"
 	"github.com/closedloop/closedloop/rules/stats"
 	"github.com/closedloop/closedloop/sdk/feedback"
 )
@@ -232,7 +233,7 @@ func (st *Stats) scan(snap *store.Snapshot) error {
 	if err != nil {
 		return err
 	}
-	err = records.Each(snap, records.AlertPrefix(), nil, false, func(*feedback.Alert) (bool, error) {
+	err = records.Each(snap, records.AlertPrefix(), nil, false, func(*rules.AlertState) (bool, error) {
 		st.Alerts++
 		return true, nil
 	})

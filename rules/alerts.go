@@ -150,11 +150,16 @@ type Stand struct {
 
 // Look evaluates a rule that holds over time for one key. Explained, it tells of every comparison.
 func (s *Set) Look(in Instance, now feedback.Time, windows func(id, key string) *window.Ring, explained bool) (out Stand, ok bool) {
+	return s.LookAt(in, now, windowsOnly{windows: windows}, explained)
+}
+
+// LookAt is Look with a View, of which the windows are asked for.
+func (s *Set) LookAt(in Instance, now feedback.Time, view View, explained bool) (out Stand, ok bool) {
 	c := s.condition(in.Rule)
 	if c == nil {
 		return out, false
 	}
-	e := s.evaluation(eventOf(c.info.Each, in.Key), now, windowsOnly{windows: windows})
+	e := s.evaluation(eventOf(c.info.Each, in.Key), now, view)
 	defer s.release(e)
 	if c.info.Each == lang.Theme {
 		e.turnTo(in.Key)
@@ -189,7 +194,7 @@ func (s *Set) Observe(instances []Instance, now feedback.Time, b Board) {
 
 func (s *Set) observe(in Instance, now feedback.Time, b Board) {
 	c := s.condition(in.Rule)
-	stand, ok := s.Look(in, now, b.Window, false)
+	stand, ok := s.LookAt(in, now, viewOf(b), false)
 	if !ok {
 		return
 	}

@@ -113,6 +113,7 @@ func (s *Set) evaluation(ev *feedback.Event, now feedback.Time, view View) *eval
 	e.Decision = Decision{Ruleset: s.hash, At: now, ItemVersion: ev.Item.Version}
 	if len(s.windows) > 0 {
 		e.figures = figures{set: s, frame: e.frame, now: now, view: view, was: view.Counted()}
+		e.figures.stated, _ = view.(Stating)
 		e.frame.Use(&e.figures)
 	}
 	return e

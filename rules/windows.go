@@ -10,6 +10,7 @@ import (
 
 	"github.com/closedloop/closedloop/rules/internal/lang"
 	"github.com/closedloop/closedloop/rules/source"
+	"github.com/closedloop/closedloop/rules/stats"
 	"github.com/closedloop/closedloop/rules/window"
 	"github.com/closedloop/closedloop/sdk/feedback"
 	"github.com/closedloop/closedloop/sdk/suggest"
@@ -44,8 +45,8 @@ var metricNames = []string{
 // windows reads the section of that name.
 func (b *builder) windows(root *source.Node) {
 	for _, e := range root.Get("windows").Entries() {
-		if problem := b.lang.CheckName(e.Name); problem != "" {
-			e.Key.Problem("bad_name", "%s", problem)
+		if !lang.IsName(e.Name) {
+			e.Key.Problem("bad_name", "found the name %q, expected letters, digits and underscores, not beginning with a digit", e.Name)
 			continue
 		}
 		if !b.unique("window", e.Name, e.Key) || !e.Value.Object("metric", "over", "step", "offset", "by", "where", "of", "confidence", "description") {
@@ -200,6 +201,9 @@ func (s *Set) Windows() []WindowInfo {
 	return out
 }
 
+// HasWindow reports whether the set has a window of that ID.
+func (s *Set) HasWindow(id string) bool { return s.window(id) != nil }
+
 // CountsOf returns what an event adds to the windows of the set. Its labels are the effective ones.
 func (s *Set) CountsOf(ev *feedback.Event) []Count {
 	if len(s.windows) == 0 {
@@ -324,6 +328,7 @@ type figures struct {
 	is     []Count
 	theme  string
 	themed bool
+	stated Stating   // nil states nothing
 	seen   []Reading // what a decision saw that is being explained
 	read   []Reading // what was seen
 }
@@ -340,6 +345,13 @@ var _ lang.Figures = (*figures)(nil)
 
 // sums returns the observations of a window under the key of the event and the theme.
 func (g *figures) sums(w *windowDecl) (base, hits window.Sums, ok bool) {
+	if f, ok := g.statement(w); ok {
+		base.N, hits.N = f.N, f.N
+		if w.info.Metric == window.Rate {
+			hits.N = int64(math.Round(f.Value * float64(f.N)))
+		}
+		return base, hits, true
+	}
 	if w.theme >= 0 && !g.themed {
 		return base, hits, false
 	}
@@ -420,6 +432,9 @@ func (g *figures) reading(name string, ask func() (float64, bool)) (float64, boo
 
 func (g *figures) figure(number int, part lang.Part) (float64, bool) {
 	w := g.set.windows[number]
+	if f, ok := g.statement(w); ok {
+		return partOf(f, part)
+	}
 	base, hits, ok := g.sums(w)
 	if !ok {
 		return 0, false
@@ -443,19 +458,7 @@ func (g *figures) spike(now, baseline int) (float64, bool) {
 	if !ok || !ok2 || n.N == 0 || b.N == 0 {
 		return 0, false
 	}
-	return spike(k.N, n.N, h.N, b.N), true
-}
-
-// spike is the probability of k hits or more of the k+b hits among n and m items, if hits were as frequent in both.
-func spike(k, n, b, m int64) float64 {
-	p := float64(n) / float64(n+m)
-	total := float64(k + b)
-	lg := func(x float64) float64 { v, _ := math.Lgamma(x + 1); return v }
-	sum := 0.0
-	for i := float64(k); i <= total; i++ {
-		sum += math.Exp(lg(total) - lg(i) - lg(total-i) + i*math.Log(p) + (total-i)*math.Log1p(-p))
-	}
-	return min(sum, 1)
+	return stats.Spike(int(k.N), int(n.N), int(h.N), int(b.N)), true
 }
 
 // checkReads reports what a rule reads of windows and themes although it is not decided for each theme.

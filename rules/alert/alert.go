@@ -66,6 +66,9 @@ func earlier(a, b feedback.Time) feedback.Time {
 // instant returns a now that is given: clocks that stand before 1970 count as standing at its beginning.
 func instant(now feedback.Time) feedback.Time { return min(max(now, 1), lastInstant) }
 
+// storable returns an instant that can be written: one that is given and at most lastInstant, or none.
+func storable(t feedback.Time) feedback.Time { return min(max(t, 0), lastInstant) }
+
 // notBeyond moves instants of the past that lie after now, because the clock was set back, to now.
 func notBeyond(now feedback.Time, past ...*feedback.Time) {
 	for _, t := range past {

@@ -159,11 +159,14 @@ func (d *Digest) UnmarshalJSON(b []byte) error {
 	if err := json.Unmarshal(b, &in); err != nil {
 		return fmt.Errorf("digest: %w: %w", ErrDamaged, err)
 	}
-	if in.Sequence < 0 || in.Count < int64(len(in.Entries)) || in.Count > 0 && (in.FirstAt <= 0 || in.DueAt <= 0) {
+	if in.Sequence < 0 || in.Count < int64(len(in.Entries)) || in.Count > 0 && (in.FirstAt <= 0 || in.DueAt <= 0) ||
+		in.Count == 0 && (in.FirstAt != 0 || in.DueAt != 0) || max(in.FirstAt, in.DueAt) > lastInstant {
 		return fmt.Errorf("digest: %w: found sequence %d, count %d with %d entries, first_at %q and due_at %q",
 			ErrDamaged, in.Sequence, in.Count, len(in.Entries), in.FirstAt, in.DueAt)
 	}
-	in.Entries = in.Entries[:min(len(in.Entries), MaxEntries)]
+	if in.Entries = in.Entries[:min(len(in.Entries), MaxEntries)]; len(in.Entries) == 0 {
+		in.Entries = nil
+	}
 	for i := range in.Entries {
 		in.Entries[i].bound()
 	}
@@ -173,6 +176,7 @@ func (d *Digest) UnmarshalJSON(b []byte) error {
 
 // bound makes texts such as JSON gives them back, and cuts them.
 func (e *Entry) bound() {
+	e.At = storable(e.At)
 	for _, s := range []*string{&e.Rule, &e.Item, &e.Severity} {
 		*s = cut(strings.ToValidUTF8(*s, "\uFFFD"), maxHeld)
 	}

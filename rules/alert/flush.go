@@ -64,9 +64,11 @@ type Notification struct {
 }
 
 // Flush looks at what the destination should know, and returns a notification or nil, and why. Call it at the instant of
-// Due, and also when a silence was ended early or the pace has changed; at another time it does no harm. The group counts what the notification holds as told, so store the two together.
+// Due, and also when a silence was ended early or the pace has changed; at another time it does no harm. The group
+// counts what the notification holds as told, so store the two together.
 //
-//   - While the destination is muted nothing is told, and the group is looked at again when that ends.
+//   - While the destination is muted nothing is told, and the group is looked at again when that ends. What is over by
+//     then is told only when it was told that it fires.
 //   - What is silenced or inhibited is left out, and looked at again when the silence ends, when the group is flushed
 //     next, and at the latest after Pace.Interval (a minute if that is shorter).
 //   - That an alert is over is told, also of one that is silenced or inhibited by then, if and only if it was told that
@@ -76,35 +78,43 @@ func (g *Group) Flush(now feedback.Time, p Pace, c Conditions) (*Notification, R
 	now = instant(now)
 	g.rewind(now)
 	g.Seen, g.DueAt = now, 0
-	if len(g.Members) == 0 && g.Overflow == 0 {
-		if open := g.open(p); open > now {
-			g.look(open) // a group that was forgotten now would forget the interval too
-		}
+	if g.empty(now, p) {
 		return nil, Nothing
 	}
 	if c.Muted != nil {
 		if until, muted := c.Muted(now); muted {
-			g.look(later(until, now, p))
+			g.unowe()
+			if !g.empty(now, p) {
+				g.look(later(until, now, p))
+			}
 			return nil, Muted
 		}
 	}
-	s := g.survey(now, p, c)
-	open, repeat := g.open(p), lastInstant
-	if p.Repeat > 0 && s.known > 0 {
+	s, open := g.survey(now, p, c), g.open(p)
+	if g.empty(now, p) {
+		return nil, Nothing
+	}
+	g.look(s.heldUntil)
+	var repeat feedback.Time
+	if p.Repeat > 0 && s.known {
 		repeat = max(after(g.LastSent, p.Repeat), open)
 	}
 	switch {
 	case s.ripe && now < open:
 		g.look(open)
+		g.look(s.ripeAt) // what is ripe then and over before open is owed
 		return nil, TooSoon
-	case s.ripe, now >= repeat:
-		return g.tell(now, p), reasonFor(s.news)
+	case s.ripe || repeat != 0 && now >= repeat:
+		n := g.tell(now, p)
+		if n.Repeat {
+			return n, Again
+		}
+		return n, News
 	}
-	if repeat != lastInstant {
-		g.look(repeat)
-	}
+	g.look(s.ripeAt)
+	g.look(repeat)
 	switch {
-	case s.news:
+	case s.ripeAt != 0:
 		return nil, Waiting
 	case s.held:
 		return nil, Held
@@ -112,11 +122,24 @@ func (g *Group) Flush(now feedback.Time, p Pace, c Conditions) (*Notification, R
 	return nil, Nothing
 }
 
-func reasonFor(news bool) Reason {
-	if news {
-		return News
+// unowe forgives the group what it owes: what is over then is not told.
+func (g *Group) unowe() {
+	for i := range g.Members {
+		g.Members[i].Owed = false
 	}
-	return Again
+	g.keep(Followed.matters)
+}
+
+// empty reports whether nothing is left to tell. A group that has just told something is kept until the interval is over:
+// one that was forgotten and began again would not know of it.
+func (g *Group) empty(now feedback.Time, p Pace) bool {
+	if len(g.Members) > 0 || g.Overflow > 0 {
+		return false
+	}
+	if open := g.open(p); open > now {
+		g.look(open)
+	}
+	return true
 }
 
 // later returns until, or when that is not after now, as it should be, an instant that is.
@@ -129,51 +152,45 @@ func later(until, now feedback.Time, p Pace) feedback.Time {
 
 // survey is what Flush sees when it looks at the members.
 type survey struct {
-	news  bool // there is something new to tell that is not held back
-	ripe  bool // some of it has waited for long enough
-	held  bool // there is something new to tell, or known that fires, that is held back
-	known int  // members that fire, are not held back, and were told
+	ripe      bool          // there is news that has waited for long enough
+	ripeAt    feedback.Time // when the first of the other news will have
+	known     bool          // something fires that is not held back and that was told
+	held      bool          // something fires that is held back
+	heldUntil feedback.Time // when to look at that again
 }
 
-// survey notes of each member what holds it and whether it is owed, and when to look again.
+// survey notes of each member what holds it back and whether it is owed.
 func (g *Group) survey(now feedback.Time, p Pace, c Conditions) survey {
-	s := survey{news: g.Overflow > 0, ripe: g.Overflow > 0}
-	gone := false
+	s := survey{ripe: g.Overflow > 0}
 	for i := range g.Members {
 		f := &g.Members[i]
 		var until feedback.Time
-		if f.Held, until = "", 0; f.Firing || !f.Told {
+		if f.Held = ""; f.Firing || !f.Told {
 			f.Held, until = c.held(f.Member, now, p)
 		}
-		switch {
-		case f.Held != "" && !f.Firing: // passed, and nobody was to know
-			gone = true
-			continue
-		case f.Held != "":
+		if f.Held != "" {
 			s.held, f.Owed = true, false
 			if f.NewsAt != 0 || p.Repeat > 0 {
-				g.look(until)
+				s.heldUntil = earlier(s.heldUntil, until)
 			}
 			continue
-		case f.NewsAt == 0:
-			s.known++
-			continue
-		case f.Firing && f.Told:
-			s.known++
 		}
-		s.news = true
-		if ripe := after(f.NewsAt, p.Wait); f.Owed || now >= ripe {
+		s.known = s.known || f.Firing && f.Told
+		switch ripeAt := after(f.NewsAt, p.Wait); {
+		case f.NewsAt == 0:
+		case f.Owed || now >= ripeAt:
 			s.ripe = true
 			f.Owed = !f.Told
-		} else {
-			g.look(ripe)
+		default:
+			s.ripeAt = earlier(s.ripeAt, ripeAt)
 		}
 	}
-	if gone {
-		g.keep(func(f *Followed) bool { return f.Firing || f.Held == "" })
-	}
+	g.keep(Followed.matters)
 	return s
 }
+
+// matters reports whether there is anything to tell of a member, now or later.
+func (f Followed) matters() bool { return f.Firing || f.Told || f.Owed }
 
 // held returns what holds a member back, or "", and when to look again.
 func (c *Conditions) held(m Member, now feedback.Time, p Pace) (string, feedback.Time) {
@@ -191,9 +208,9 @@ func (c *Conditions) held(m Member, now feedback.Time, p Pace) (string, feedback
 }
 
 // keep removes the members for which stays is false.
-func (g *Group) keep(stays func(*Followed) bool) {
+func (g *Group) keep(stays func(Followed) bool) {
 	g.Members = slices.DeleteFunc(g.Members, func(f Followed) bool {
-		if stays(&f) {
+		if stays(f) {
 			return false
 		}
 		g.stored -= sizeOf(f.Member)
@@ -231,13 +248,11 @@ func (g *Group) tell(now feedback.Time, p Pace) *Notification {
 	}
 	n.ResolvedCount, n.PassedCount = int64(len(n.Resolved)), int64(len(n.Passed))
 	n.Repeat = n.NewCount+n.ResolvedCount+n.PassedCount == 0
-	g.keep(func(f *Followed) bool { return f.Firing })
+	g.keep(func(f Followed) bool { return f.Firing })
 	if len(n.Firing) > 0 && p.Repeat > 0 {
 		g.look(max(after(now, p.Repeat), g.open(p)))
 	}
-	if open := g.open(p); len(g.Members) == 0 && open > now {
-		g.look(open)
-	}
+	g.empty(now, p)
 	n.bound()
 	return n
 }

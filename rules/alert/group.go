@@ -54,6 +54,8 @@ type Member struct {
 	FiringAt feedback.Time `json:"firing_at,omitzero"`
 	// ResolvedAt is when it was over.
 	ResolvedAt feedback.Time `json:"resolved_at,omitzero"`
+	// Items is how many items have raised it, of an alert that items raise. More of them are no news by themselves.
+	Items int64 `json:"items,omitempty"`
 }
 
 // Followed is a member of a group, with what the destination knows of it.
@@ -124,24 +126,45 @@ func (g *Group) find(rule, key string) (int, bool) {
 	return slices.BinarySearchFunc(g.Members, Member{Rule: rule, Key: key}, func(f Followed, m Member) int { return f.compare(m) })
 }
 
-// join adds an alert that has begun to fire.
+// join adds an alert that has begun to fire. When the group is full it takes the place of one that is less severe.
 func (g *Group) join(at int, m Member, now feedback.Time, p Pace) {
 	m.ResolvedAt = 0
 	size := sizeOf(m)
-	if len(g.Members) >= MaxMembers || g.stored+size > maxStored {
+	if g.full(size) {
 		g.Overflow++
 		g.look(max(now, g.open(p)))
-		return
+		if !g.displace(m) || g.full(size) {
+			return
+		}
+		at, _ = g.find(m.Rule, m.Key)
 	}
 	g.Members = slices.Insert(g.Members, at, Followed{Member: m, Firing: true, NewsAt: now})
 	g.stored += size
 	g.look(after(now, p.Wait))
 }
 
+func (g *Group) full(size int) bool { return len(g.Members) >= MaxMembers || g.stored+size > maxStored }
+
+// displace removes the last of the least severe members that have not been told, if it is less severe than m.
+func (g *Group) displace(m Member) bool {
+	least := -1
+	for i := range g.Members {
+		f := &g.Members[i]
+		if !f.Told && f.Firing && (least < 0 || rank(f.Severity) <= rank(g.Members[least].Severity)) {
+			least = i
+		}
+	}
+	if least < 0 || rank(g.Members[least].Severity) >= rank(m.Severity) {
+		return false
+	}
+	g.remove(least)
+	return true
+}
+
 // change notes what has become of an alert that the group follows.
 func (g *Group) change(at int, m Member, firing bool, now feedback.Time, p Pace) bool {
 	f := &g.Members[at]
-	old := *f
+	old, news := *f, false
 	if firing {
 		m.ResolvedAt = 0
 		if g.stored+sizeOf(m)-sizeOf(f.Member) > maxStored {
@@ -152,23 +175,21 @@ func (g *Group) change(at int, m Member, firing bool, now feedback.Time, p Pace)
 		switch {
 		case f.Told && rank(m.Severity) <= rank(f.ToldSeverity):
 			f.NewsAt = 0 // the destination knows it as it is
-		case f.NewsAt == 0 || f.Told && !old.Firing:
-			f.NewsAt = now
+		case f.Told:
+			news = !old.Firing || f.NewsAt == 0
 		}
 	} else if f.Firing {
 		f.Firing, f.ResolvedAt = false, m.ResolvedAt
 		if f.ResolvedAt == 0 {
 			f.ResolvedAt = now
 		}
-		switch {
-		case f.Told:
-			f.NewsAt = now
-		case !f.Owed:
+		if news = f.Told; !news && !f.Owed {
 			g.remove(at)
 			return true
 		}
 	}
-	if f.NewsAt != old.NewsAt && f.NewsAt != 0 {
+	if news {
+		f.NewsAt = now
 		g.look(after(now, p.Wait))
 	}
 	return *f != old
@@ -176,7 +197,9 @@ func (g *Group) change(at int, m Member, firing bool, now feedback.Time, p Pace)
 
 func (g *Group) remove(at int) {
 	g.stored -= sizeOf(g.Members[at].Member)
-	g.Members = slices.Delete(g.Members, at, at+1)
+	if g.Members = slices.Delete(g.Members, at, at+1); len(g.Members) == 0 {
+		g.Members = nil
+	}
 }
 
 // look makes sure that the group is flushed at t or before.
@@ -227,7 +250,7 @@ func cut(s string, n int) string {
 
 // sizeOf returns at least as many bytes as a member takes in the JSON of a group.
 func sizeOf(m Member) int {
-	const besides = 340 // names, instants, severities, and what it is held by
+	const besides = 380 // names, instants, severities, and what it is held by
 	return besides + encoded(m.Rule) + encoded(m.Key) + encoded(m.Summary)
 }
 
@@ -258,7 +281,11 @@ func (g *Group) UnmarshalJSON(b []byte) error {
 		return fmt.Errorf("alert group: %w: found overflow %d, sequence %d and %d members, expected none below 0 and at most %d members",
 			ErrDamaged, out.Overflow, out.Sequence, len(out.Members), MaxMembers)
 	}
-	out.Members = slices.DeleteFunc(out.Members, func(f Followed) bool { return !f.Firing && !f.Told && !f.Owed })
+	for _, at := range []*feedback.Time{&out.LastSent, &out.Seen, &out.DueAt} {
+		*at = storable(*at)
+	}
+	out.Seen = max(out.Seen, out.LastSent)
+	out.Members = slices.DeleteFunc(out.Members, func(f Followed) bool { return !f.matters() })
 	slices.SortFunc(out.Members, func(a, b Followed) int { return a.compare(b.Member) })
 	news := out.Overflow > 0
 	for i := range out.Members {
@@ -267,6 +294,7 @@ func (g *Group) UnmarshalJSON(b []byte) error {
 			return fmt.Errorf("alert group: %w: found rule %.60q with key %.60q twice", ErrDamaged, f.Rule, f.Key)
 		}
 		f.repair(max(out.Seen, 1))
+		out.Seen = max(out.Seen, f.NewsAt)
 		out.stored += sizeOf(f.Member)
 		news = news || f.NewsAt != 0
 	}
@@ -300,6 +328,9 @@ func (m Member) bounded() Member {
 // repair makes sure that what is to tell of a member is told, and bounds what is kept of it.
 func (f *Followed) repair(seen feedback.Time) {
 	f.Member = f.bounded()
+	for _, at := range []*feedback.Time{&f.FiringAt, &f.ResolvedAt, &f.NewsAt} {
+		*at = storable(*at)
+	}
 	f.Held = cut(strings.ToValidUTF8(f.Held, "\uFFFD"), maxHeld)
 	f.ToldSeverity = Member{Severity: f.ToldSeverity}.bounded().Severity
 	f.Owed = f.Owed && !f.Told

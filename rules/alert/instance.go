@@ -62,7 +62,8 @@ type Instance struct {
 	// EndedAt is when the condition was first found not to hold any more, of an alert that is kept firing. The
 	// condition of an alert that was raised by an item holds just for that moment, so there it is the last raise.
 	EndedAt feedback.Time `json:"ended_at,omitzero"`
-	// UnknownAt is since when the condition has been unknown, of a pending or firing alert.
+	// UnknownAt is since when the condition has been unknown, of a pending or firing alert that is not merely kept
+	// firing.
 	UnknownAt feedback.Time `json:"unknown_at,omitzero"`
 	// ResolvedAt is when the alert last resolved.
 	ResolvedAt feedback.Time `json:"resolved_at,omitzero"`
@@ -85,17 +86,7 @@ func (i *Instance) Due() (feedback.Time, bool) { return i.DueAt, i.DueAt != 0 }
 func (i *Instance) Observe(holds Truth, now feedback.Time, p Policy) Change {
 	now = instant(now)
 	notBeyond(now, &i.Since, &i.FiringAt, &i.EndedAt, &i.UnknownAt, &i.ResolvedAt)
-	active := i.Status == Pending || i.Status == Firing
-	if holds != Unknown || !active {
-		i.UnknownAt = 0
-	} else {
-		if i.UnknownAt == 0 {
-			i.UnknownAt = now
-		}
-		if p.Stale > 0 && now >= after(i.UnknownAt, p.Stale) {
-			holds, i.UnknownAt = False, 0
-		}
-	}
+	holds = i.unlessStale(holds, now, p)
 	change := None
 	switch {
 	case i.Status == Firing:
@@ -108,6 +99,24 @@ func (i *Instance) Observe(holds Truth, now feedback.Time, p Policy) Change {
 	}
 	i.schedule(p)
 	return change
+}
+
+// unlessStale keeps account of since when an alert that goes by its condition does not know it, and returns what that
+// counts as.
+func (i *Instance) unlessStale(holds Truth, now feedback.Time, p Policy) Truth {
+	matters := i.Status == Pending || i.Status == Firing && i.EndedAt == 0
+	if holds != Unknown || !matters {
+		i.UnknownAt = 0
+		return holds
+	}
+	if i.UnknownAt == 0 {
+		i.UnknownAt = now
+	}
+	if p.Stale <= 0 || now < after(i.UnknownAt, p.Stale) {
+		return Unknown
+	}
+	i.UnknownAt = 0
+	return False
 }
 
 // whileHolding advances an alert that does not fire and whose condition holds.
@@ -187,8 +196,8 @@ func (i *Instance) Raise(now feedback.Time, keep time.Duration) Change {
 	return change
 }
 
-// UnmarshalJSON reads what json.Marshal wrote. It returns an error that wraps ErrDamaged when members contradict each
-// other.
+// UnmarshalJSON reads what json.Marshal wrote. An alert that waits for something is due at once when due_at is missing;
+// it returns an error that wraps ErrDamaged when members contradict each other.
 func (i *Instance) UnmarshalJSON(b []byte) error {
 	type plain Instance
 	var in plain
@@ -199,6 +208,9 @@ func (i *Instance) UnmarshalJSON(b []byte) error {
 		return fmt.Errorf("alert: %w: %s", ErrDamaged, what)
 	}
 	*i = Instance(in)
+	if i.DueAt == 0 && (i.EndedAt != 0 || i.Status == Pending && i.UnknownAt == 0) {
+		i.DueAt = max(i.EndedAt, i.Since)
+	}
 	return nil
 }
 
@@ -214,17 +226,22 @@ func (i *Instance) contradiction() string {
 		}
 	case Pending:
 		if i.Since == 0 || i.EndedAt != 0 {
-			return "found a pending alert without since, or with ended_at"
+			return "found a pending alert without since or with ended_at"
 		}
 	case Firing:
 		if i.Since == 0 || i.FiringAt == 0 || i.ResolvedAt != 0 {
-			return "found a firing alert without since or firing_at, or with resolved_at"
+			return "found a firing alert without since or firing_at or with resolved_at"
 		}
-		if i.EndedAt != 0 && i.DueAt == 0 {
-			return "found an alert that is kept firing without due_at"
+		if i.EndedAt != 0 && i.UnknownAt != 0 {
+			return "found an alert whose condition does not hold any more and is unknown"
 		}
 	default:
 		return fmt.Sprintf("found status %.20q, expected pending, firing, resolved or none", string(i.Status))
+	}
+	for _, t := range []feedback.Time{i.Since, i.FiringAt, i.EndedAt, i.UnknownAt, i.ResolvedAt, i.DueAt} {
+		if t != storable(t) {
+			return fmt.Sprintf("found the instant %s, expected one from 1970 to 9999", t)
+		}
 	}
 	if i.Firings < 0 || i.Raises < 0 {
 		return "found a negative count"

@@ -177,7 +177,7 @@ func (p *player) setting(from []string, name string) time.Duration {
 	return 0
 }
 
-func reread[T any](t *testing.T, from *T) {
+func reread[T any](t failer, from *T) {
 	t.Helper()
 	data, err := json.Marshal(from)
 	if err != nil {
@@ -381,4 +381,11 @@ func (m *digestPlayer) onDue(p *player) {
 		texts = append(texts, e.Text)
 	}
 	p.printf("%s: %d since %s: %s; %s", words(p.now), c.Count, words(c.Since), strings.Join(texts, " "), dueWords(due, ok))
+}
+
+// failer is a test, or one run of a property.
+type failer interface {
+	Helper()
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
 }

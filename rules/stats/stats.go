@@ -1,5 +1,5 @@
 // Package stats computes the figures of a feedback program together with what the number of answers allows to say:
-// every estimate comes with a two-sided confidence interval.
+// every estimate comes with a two-sided confidence interval, and a difference with how often chance alone explains it.
 //
 // All functions are pure and need the standard library only. A confidence level is a number such as 0.95; one outside
 // of (0, 1) counts as 0.95.
@@ -155,6 +155,11 @@ func MeanOf(n int, sum, squares, confidence float64) (Estimate, bool) {
 	}
 	mean := sum / float64(n)
 	return student(n, mean, max(squares-sum*mean, 0), confidence)
+}
+
+// MeanOfMoments is Mean of n numbers that are known by their mean and sample variance.
+func MeanOfMoments(n int, mean, variance, confidence float64) (Estimate, bool) {
+	return student(n, mean, max(variance, 0)*float64(n-1), confidence)
 }
 
 func student(n int, mean, squares, confidence float64) (Estimate, bool) {

@@ -99,6 +99,16 @@ func TestQuantileT(t *testing.T) {
 	}
 	near(t, "many degrees", quantileT(.95, 9e6), normal(.95))
 	near(t, "normal", normal(.95), 1.959964)
+	for v := 1.0; v < 1e8; v *= 3 {
+		last := 0.0
+		for _, confidence := range []float64{1e-12, 1e-6, .1, .5, .9, .99, .9999, 1 - 1e-9, math.Nextafter(1, 0)} {
+			got := quantileT(confidence, v)
+			if !(got > last && got >= normal(confidence) && !math.IsInf(got, 0)) {
+				t.Errorf("t(%v, %v): got %v after %v", confidence, v, got, last)
+			}
+			last = got
+		}
+	}
 }
 
 func TestNothingKnown(t *testing.T) {

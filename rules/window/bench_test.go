@@ -95,3 +95,29 @@ func BenchmarkAddRead(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkRecord writes and reads a ring of 168 full buckets of Net Promoter answers, and tells the size of its record.
+func BenchmarkRecord(b *testing.B) {
+	r, now := NewRing(Span{Over: 7 * day, Step: time.Hour}), noon
+	for range 168 {
+		now = now.Add(time.Hour)
+		r.Add(now, now, Observation{Pos: true})
+		r.Add(now, now, Observation{Neg: true})
+	}
+	record, _ := r.AppendBinary(nil)
+	b.Run("write", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			record, _ = r.AppendBinary(record[:0])
+		}
+		b.ReportMetric(float64(len(record)), "bytes")
+	})
+	b.Run("read", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if err := new(Ring).UnmarshalBinary(record); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 	"time"
 )
 
@@ -37,20 +36,21 @@ const smallestBucket = 3
 // same now and ever after give the same bytes, whatever their histories.
 func (r *Ring) AppendBinary(b []byte) ([]byte, error) {
 	n := 0
-	for _, k := range r.buckets[r.head:] {
-		if k.sums != (Sums{}) {
+	kept := r.buckets[r.head:]
+	for i := range kept {
+		if !kept[i].sums.isZero() {
 			n++
 		}
 	}
 	b = append(b, format)
 	for _, v := range [...]int64{r.step, r.over, r.offset, int64(n)} {
-		b = binary.AppendUvarint(b, uint64(v))
+		b = appendUvarint(b, uint64(v))
 	}
-	b = binary.AppendVarint(b, r.left)
+	b = appendVarint(b, r.left)
 	last := r.left
-	for _, k := range r.buckets[r.head:] {
-		if k.sums != (Sums{}) {
-			b = binary.AppendUvarint(b, uint64(k.index-last))
+	for i := range kept {
+		if k := &kept[i]; !k.sums.isZero() {
+			b = appendUvarint(b, uint64(k.index-last))
 			b = k.sums.append(b)
 			last = k.index
 		}
@@ -58,36 +58,59 @@ func (r *Ring) AppendBinary(b []byte) ([]byte, error) {
 	return append(b, r.more...), nil
 }
 
+func (s *Sums) isZero() bool {
+	return s.N|s.Pos|s.Neg == 0 && s.sum[0]|s.sum[1]|s.squares[0]|s.squares[1]|s.squares[2] == 0
+}
+
 func (s *Sums) append(b []byte) []byte {
 	at := len(b)
 	b = append(b, 0)
 	var flags byte
-	for i, v := range [...]int64{s.N, s.Pos, s.Neg} {
-		if v != 0 {
-			flags |= hasN << i
-			b = binary.AppendVarint(b, v)
-		}
+	if s.N != 0 {
+		flags = hasN
+		b = appendVarint(b, s.N)
+	}
+	if s.Pos != 0 {
+		flags |= hasPos
+		b = appendVarint(b, s.Pos)
+	}
+	if s.Neg != 0 {
+		flags |= hasNeg
+		b = appendVarint(b, s.Neg)
 	}
 	switch {
-	case s.sum == [2]uint64{}:
+	case s.sum[0]|s.sum[1] == 0:
 	case s.sum[1] == uint64(int64(s.sum[0])>>63):
 		flags |= hasSum
-		b = binary.AppendVarint(b, int64(s.sum[0]))
+		b = appendVarint(b, int64(s.sum[0]))
 	default:
 		flags |= hasWideSum
 		b = appendWords(b, s.sum[:])
 	}
 	switch {
-	case s.squares == [3]uint64{}:
+	case s.squares[0]|s.squares[1]|s.squares[2] == 0:
 	case s.squares[1]|s.squares[2] == 0:
 		flags |= hasSquares
-		b = binary.AppendUvarint(b, s.squares[0])
+		b = appendUvarint(b, s.squares[0])
 	default:
 		flags |= hasWideSquares
 		b = appendWords(b, s.squares[:])
 	}
 	b[at] = flags
 	return b
+}
+
+// Nearly all numbers of a ring take one byte.
+
+func appendUvarint(b []byte, v uint64) []byte {
+	if v < 0x80 {
+		return append(b, byte(v))
+	}
+	return binary.AppendUvarint(b, v)
+}
+
+func appendVarint(b []byte, v int64) []byte {
+	return appendUvarint(b, uint64(v)<<1^uint64(v>>63))
 }
 
 func appendWords(b []byte, words []uint64) []byte {
@@ -103,7 +126,7 @@ func (r *Ring) UnmarshalBinary(b []byte) error {
 	if len(b) == 0 || b[0] != format {
 		return fmt.Errorf("window: found %x, expected a record of format %d", b[:min(len(b), 1)], format)
 	}
-	d := &decoder{rest: b[1:]}
+	d := &decoder{record: b, at: 1}
 	step, over, offset, n := d.uvarint(), d.uvarint(), d.uvarint(), d.uvarint()
 	left := d.varint()
 	if d.failed {
@@ -116,7 +139,7 @@ func (r *Ring) UnmarshalBinary(b []byte) error {
 	if r.step != 0 && span != r.Span() {
 		return fmt.Errorf("window: found a record of %+v, expected %+v", span, r.Span())
 	}
-	if n > uint64(len(d.rest)/smallestBucket) {
+	if n > uint64(len(d.rest())/smallestBucket) {
 		return errCut
 	}
 	fresh := NewRing(span)
@@ -124,7 +147,7 @@ func (r *Ring) UnmarshalBinary(b []byte) error {
 	if fresh.buckets, err = d.buckets(int(n), left, fresh.reach()); err != nil {
 		return err
 	}
-	fresh.more = append([]byte(nil), d.rest...)
+	fresh.more = append([]byte(nil), d.rest()...)
 	*r = *fresh
 	return nil
 }
@@ -156,9 +179,10 @@ func (r *Ring) reach() uint64 {
 	return uint64(2*r.over + ceilDiv(r.offset, r.step) + 1)
 }
 
-// decoder reads from the front of rest. After a failure it returns zeros.
+// decoder reads a record from at onwards. After a failure what it returns means nothing.
 type decoder struct {
-	rest   []byte
+	record []byte
+	at     int
 	failed bool
 }
 
@@ -169,32 +193,40 @@ func (d *decoder) buckets(n int, left int64, reach uint64) ([]bucket, error) {
 	if left > math.MaxInt64-int64(reach) {
 		return nil, fmt.Errorf("window: found the index %d in a record", left)
 	}
-	all := slices.Grow([]bucket(nil), n)
+	all := make([]bucket, n)
 	far := uint64(0)
-	for range n {
-		step := d.uvarint()
-		flags := d.byte()
-		sums := d.sums(flags)
+	for i := range all {
+		step, flags := d.uvarint(), d.byte()
+		k := &all[i]
+		d.sums(&k.sums, flags)
 		if d.failed {
 			return nil, errCut
 		}
-		if step == 0 || step > reach || far+step > reach {
+		if step == 0 || step > reach-far {
 			return nil, fmt.Errorf("window: found a bucket %d after the one before in a record, expected 1 to %d", step, reach-far)
 		}
-		if flags >= unknownFlags || sums == (Sums{}) {
+		if flags >= unknownFlags || k.sums.isZero() {
 			return nil, fmt.Errorf("window: found a bucket with flags %#x in a record that holds nothing", flags)
 		}
 		far += step
-		all = append(all, bucket{left + int64(far), sums})
+		k.index = left + int64(far)
 	}
 	return all, nil
 }
 
-func (d *decoder) sums(flags byte) (s Sums) {
-	for i, v := range [...]*int64{&s.N, &s.Pos, &s.Neg} {
-		if flags&(hasN<<i) != 0 {
-			*v = d.varint()
-		}
+// sums reads what the flags name.
+func (d *decoder) sums(s *Sums, flags byte) {
+	if flags&hasN != 0 {
+		s.N = d.varint()
+	}
+	if flags&hasPos != 0 {
+		s.Pos = d.varint()
+	}
+	if flags&hasNeg != 0 {
+		s.Neg = d.varint()
+	}
+	if flags < hasSum {
+		return
 	}
 	if flags&hasSum != 0 {
 		v := d.varint()
@@ -209,47 +241,49 @@ func (d *decoder) sums(flags byte) (s Sums) {
 	if flags&hasWideSquares != 0 {
 		d.words(s.squares[:])
 	}
-	return s
 }
 
 func (d *decoder) uvarint() uint64 {
-	v, size := binary.Uvarint(d.rest)
+	if d.at < len(d.record) && d.record[d.at] < 0x80 {
+		d.at++
+		return uint64(d.record[d.at-1])
+	}
+	v, size := binary.Uvarint(d.rest())
 	d.skip(size)
 	return v
 }
 
 func (d *decoder) varint() int64 {
-	v, size := binary.Varint(d.rest)
-	d.skip(size)
-	return v
+	v := d.uvarint()
+	return int64(v>>1) ^ -int64(v&1)
 }
 
 func (d *decoder) byte() byte {
-	if len(d.rest) == 0 {
+	if d.at >= len(d.record) {
 		d.failed = true
 		return 0
 	}
-	v := d.rest[0]
-	d.skip(1)
-	return v
+	d.at++
+	return d.record[d.at-1]
 }
 
 func (d *decoder) words(to []uint64) {
 	for i := range to {
-		if len(d.rest) < 8 {
+		if len(d.rest()) < 8 {
 			d.failed = true
 			return
 		}
-		to[i] = binary.LittleEndian.Uint64(d.rest)
-		d.skip(8)
+		to[i] = binary.LittleEndian.Uint64(d.rest())
+		d.at += 8
 	}
 }
 
-// skip drops what was read; a size of nothing means that the number was cut off or too long.
+func (d *decoder) rest() []byte { return d.record[d.at:] }
+
+// skip passes what was read; a size of nothing means that the number was cut off or too long.
 func (d *decoder) skip(size int) {
 	if size <= 0 {
-		d.failed, d.rest = true, nil
-		return
+		d.failed, size = true, len(d.record)-d.at
 	}
-	d.rest = d.rest[size:]
+	d.at += size
 }

@@ -1,6 +1,7 @@
 package window
 
 import (
+	"math"
 	"time"
 
 	"github.com/closedloop/closedloop/rules/stats"
@@ -16,7 +17,7 @@ const (
 	CSAT  Metric = "csat"  // percent of satisfied answers, the upper two of the scale, with Wilson's interval
 	CES   Metric = "ces"   // mean effort score, with Student's interval
 	Rate  Metric = "rate"  // share of the items that are hits, 0 to 1, with Wilson's interval
-	Count Metric = "count" // number of items
+	Count Metric = "count" // number of items, with Garwood's interval of the number that was to be expected
 	Mean  Metric = "mean"  // mean of a number, with Student's interval
 )
 
@@ -29,52 +30,68 @@ type Figure struct {
 	Interval bool    // whether there are bounds
 }
 
-// ValueOf returns the value of the metric, and false when there is none, for want of observations. base are the sums of
-// the window; of a rate they are those of the items that it is a share of, and hits those of the items that hit.
+// ValueOf returns the value of the metric, and false when there is none, for want of observations; a count of none is 0.
+// base are the sums of the window; of a rate they are those of the items that it is a share of, and hits those of the
+// items that hit. It costs a few nanoseconds.
 func (m Metric) ValueOf(base, hits Sums) (float64, bool) {
-	n := float64(base.N)
+	n := float64(max(base.N, 0))
 	if m == Count {
 		return n, true
 	}
-	if base.N <= 0 {
+	if n == 0 {
 		return 0, false
 	}
 	switch m {
 	case NPS:
-		return 100 * float64(base.Pos-base.Neg) / n, true
+		_, pos, neg := classes(base)
+		return 100 * float64(pos-neg) / n, true
 	case CSAT:
-		return 100 * float64(base.Pos) / n, true
+		_, pos, _ := classes(base)
+		return 100 * float64(pos) / n, true
 	case Rate:
-		return float64(hits.N) / n, true
+		return float64(within(hits.N, base.N)) / n, true
 	}
 	return base.Mean(), true
 }
 
-// Figure returns the value of the metric with the bounds of its two-sided confidence interval; see ValueOf.
+// Figure returns the value of the metric with the bounds of its two-sided confidence interval; see ValueOf. A mean of
+// fewer than two observations has no bounds. A confidence outside of (0, 1) counts as 0.95. It costs up to some
+// microseconds, of a count near a million some tens of them.
 func (m Metric) Figure(base, hits Sums, confidence float64) Figure {
-	f := Figure{N: base.N}
-	if f.Value, f.Known = m.ValueOf(base, hits); !f.Known || m == Count {
+	f := Figure{N: max(base.N, 0)}
+	if f.Value, f.Known = m.ValueOf(base, hits); !f.Known {
 		return f
 	}
 	scale := 1.0
 	var e stats.Estimate
+	n, pos, neg := classes(base)
+	f.Interval = true
 	switch m {
 	case NPS:
-		scale, f.Interval = 100, true
-		e = stats.NPS{Detractors: int(base.Neg), Passives: int(base.N - base.Pos - base.Neg), Promoters: int(base.Pos)}.Score(confidence)
+		scale = 100
+		e = stats.NPS{Detractors: neg, Passives: n - pos - neg, Promoters: pos}.Score(confidence)
 	case CSAT:
-		scale, f.Interval = 100, true
-		e = stats.Wilson(int(base.Pos), int(base.N), confidence)
+		scale = 100
+		e = stats.Wilson(pos, n, confidence)
 	case Rate:
-		f.Interval = true
-		e = stats.Wilson(int(min(hits.N, base.N)), int(base.N), confidence)
+		e = stats.Wilson(within(hits.N, base.N), n, confidence)
+	case Count:
+		e = stats.Poisson(n, confidence)
 	default:
-		n, sum := float64(base.N), base.Sum()
-		e, f.Interval = stats.MeanOf(int(base.N), sum, base.Variance()*(n-1)+sum*sum/n, confidence)
+		e, f.Interval = stats.MeanOfMoments(n, base.Mean(), base.Variance(), confidence)
 	}
 	f.Lo, f.Hi = scale*e.Lo, scale*e.Hi
 	return f
 }
+
+// classes returns the counts of the sums, none below 0 and none above what is left of the observations.
+func classes(s Sums) (n, pos, neg int) {
+	n = within(s.N, math.MaxInt)
+	pos = within(s.Pos, s.N)
+	return n, pos, within(s.Neg, s.N-int64(pos))
+}
+
+func within(k, most int64) int { return int(max(min(k, most, math.MaxInt), 0)) }
 
 // Covers reports whether a window of the span that is read at now covers an event of the time at.
 func (s Span) Covers(at, now feedback.Time) bool {

@@ -135,6 +135,12 @@ func TestRingIsItsModel(t *testing.T) {
 			if got, want := r.Empty(asked), m.empty(asked); got != want {
 				t.Fatalf("empty at %d: got %v", asked, got)
 			}
+			if got, want := r.HasLeft(asked), m.started && m.index(asked) <= m.end(m.greatest)-m.steps(); got != want {
+				t.Fatalf("has left at %d: got %v", asked, got)
+			}
+			if got, want := span.Covers(asked, now), m.index(asked) > m.end(now)-m.steps() && m.index(asked) <= m.end(now); got != want {
+				t.Fatalf("covers at %d, now %d: got %v", asked, now, got)
+			}
 		}
 	})
 }

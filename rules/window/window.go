@@ -13,7 +13,7 @@
 //
 //	r := window.NewRing(window.Span{Over: 7 * 24 * time.Hour, Step: time.Hour})
 //	r.Add(item.OccurredAt, now, window.Observation{Neg: true})
-//	s := r.Read(now) // s.N is 1, s.Neg is 1
+//	f := window.NPS.Figure(r.Read(now), window.Sums{}, 0.95) // f.Value is -100
 package window
 
 import (
@@ -172,6 +172,11 @@ func (r *Ring) Empty(now feedback.Time) bool {
 		}
 	}
 	return true
+}
+
+// HasLeft reports whether the bucket of that time has left, so that Add and Remove do nothing there.
+func (r *Ring) HasLeft(at feedback.Time) bool {
+	return r.step == 0 || !usable(at) || floorDiv(int64(at), r.step) <= r.left
 }
 
 // endAt returns the index of the last bucket of the window at now.

@@ -44,6 +44,12 @@ type Alert struct {
 	Key      string `json:"key,omitempty"` // values of the fields that the rule groups by
 	Severity string `json:"severity,omitempty"`
 	Summary  string `json:"summary,omitempty"`
+	// Status is pending, firing, resolved or inactive.
+	Status     string `json:"status,omitempty"`
+	FiringAt   Time   `json:"firing_at,omitzero"`   // when it last began to fire
+	ResolvedAt Time   `json:"resolved_at,omitzero"` // when it was last over
+	// Shadow says that it is that of a rule in shadow mode: nobody is told.
+	Shadow   bool   `json:"shadow,omitempty"`
 	FirstAt  Time   `json:"first_at"`
 	LastAt   Time   `json:"last_at"`
 	Count    int    `json:"count"`     // items that raised it

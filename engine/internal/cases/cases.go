@@ -7,7 +7,6 @@ package cases
 
 import (
 	"fmt"
-	"time"
 
 	"github.com/closedloop/closedloop/sdk/feedback"
 )
@@ -28,8 +27,8 @@ type Promise struct {
 	Queue    string
 	Owner    string
 	Priority string // low, normal, high or urgent
-	// SLA is how long the first response may take. Zero promises nothing.
-	SLA time.Duration
+	// DueAt is when the first response is due. Zero promises nothing.
+	DueAt feedback.Time
 }
 
 // Open returns a new case for the item.
@@ -46,8 +45,8 @@ func Open(it *feedback.Item, p Promise, at feedback.Time) feedback.Case {
 		OpenedAt: at,
 	}
 	note := "opened by rule " + p.Rule
-	if p.SLA > 0 {
-		c.DueAt = at.Add(p.SLA)
+	if p.DueAt != 0 {
+		c.DueAt = p.DueAt
 		note += ", first response due " + c.DueAt.String()
 	}
 	return line(c, at, Opened, p.Rule, note)

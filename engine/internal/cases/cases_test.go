@@ -11,7 +11,7 @@ const monday = feedback.Time(1_772_445_600_000) // 2026-03-02T10:00:00Z
 
 func opened() feedback.Case {
 	it := &feedback.Item{ID: feedback.NewItemID(monday, "survey", "1"), Customer: feedback.Customer{ID: "c1"}}
-	return Open(it, Promise{Rule: "detractor", Effect: "detractor|case|", Queue: "care", SLA: 48 * time.Hour}, monday)
+	return Open(it, Promise{Rule: "detractor", Effect: "detractor|case|", Queue: "care", DueAt: monday.Add(48 * time.Hour)}, monday)
 }
 
 func TestOpenPromises(t *testing.T) {

@@ -58,7 +58,7 @@ var directions = []row{
 	{"plugins/...", []string{"sdk", "sdk/feedback", "sdk/suggest", xtext}},
 
 	{"engine/internal/store", []string{"sdk/feedback", badger, xsys}},
-	{"engine/internal/records", []string{"engine/internal/store", "rules", "sdk/feedback"}},
+	{"engine/internal/records", []string{"engine/internal/store", "rules/...", "sdk/feedback"}},
 	{"engine/internal/cases", []string{"engine/internal/records", "engine/internal/store", "rules", "sdk/feedback"}},
 	{"engine/internal/host/...", []string{"engine/internal/host/...", "sdk", "sdk/feedback", "sdk/wire", "sdk/rpc",
 		wazero, goPlugin, hclog, grpc, zerolog, yaml, xsys}},

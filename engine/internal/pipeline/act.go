@@ -84,7 +84,11 @@ func (w *writer) settle(s *subject, done *records.Effects, asked map[string]bool
 		c = cases.Lapse(c, e.Rule, e.Kind, w.at)
 	}
 	if s.was.Case != "" && s.rec.Queue != "" {
-		c = cases.Assign(c, s.rec.Queue, s.rec.Owner, "rules", w.at)
+		owner := c.Owner
+		if c = cases.Assign(c, s.rec.Queue, s.rec.Owner, "rules", w.at); c.Owner != owner && c.ID != "" {
+			w.burden(owner, -1)
+			w.burden(c.Owner, 1)
+		}
 	}
 	if c.ID == "" || len(c.History) == before {
 		return nil
@@ -110,9 +114,12 @@ func (w *writer) carryOut(s *subject, e *rules.Effect, labels *feedback.Labels) 
 	case rules.Case:
 		return w.openFor(s, e)
 	case rules.Alert:
-		return w.alert(s, e)
+		w.rules.Raise(e, s.rec.Feedback.ID, w.at, boardOf{w})
 	case rules.Notify:
-		return w.notify(s, e, labels)
+		if e.Digest == 0 {
+			return w.notify(s, e, labels)
+		}
+		w.rules.Collect(e, s.rec.Feedback.ID, w.at, boardOf{w})
 	}
 	return nil // assign acts through the decision's outputs
 }
@@ -128,7 +135,10 @@ func (w *writer) openFor(s *subject, e *rules.Effect) error {
 		w.told.kase(c)
 		return store.Put(w.tx, records.CaseKey(c.ID), &c)
 	}
-	p := cases.Promise{Rule: e.Rule, Effect: e.Key(), Queue: e.Queue, Owner: e.Owner, Priority: string(e.Priority), SLA: e.SLA}
+	p := cases.Promise{Rule: e.Rule, Effect: e.Key(), Queue: e.Queue, Owner: e.Owner, Priority: string(e.Priority)}
+	if e.SLA > 0 {
+		p.DueAt = w.rules.Due(w.at, e.SLA, e.Calendar)
+	}
 	if p.Queue == "" {
 		p.Queue = s.rec.Queue
 	}
@@ -144,28 +154,10 @@ func (w *writer) openFor(s *subject, e *rules.Effect) error {
 		w.tx.SetTimer(c.DueAt, TimerSLA, string(c.ID), nil)
 	}
 	w.tx.Set(records.CaseStatusKey(c.Status, c.ID), nil)
+	w.burden(c.Owner, 1)
 	w.report.Cases++
 	w.told.kase(c)
 	return store.PutNew(w.tx, records.CaseKey(c.ID), &c)
-}
-
-func (w *writer) alert(s *subject, e *rules.Effect) error {
-	key := records.AlertKey(e.Rule, e.Target)
-	a, err := store.Load[feedback.Alert](w.tx, key)
-	begins := errors.Is(err, store.ErrNotFound)
-	if begins {
-		a, err = &feedback.Alert{Rule: e.Rule, Key: e.Target, FirstAt: w.at}, nil
-	}
-	if err != nil {
-		return err
-	}
-	a.Severity, a.Summary, a.LastAt, a.LastItem = string(e.Severity), e.Summary, w.at, s.rec.Feedback.ID
-	a.Count++
-	if begins {
-		w.report.Alerts++
-		w.told.alert(*a)
-	}
-	return store.Put(w.tx, key, a)
 }
 
 // Message is the body of a delivery.
@@ -193,13 +185,16 @@ func (w *writer) notify(s *subject, e *rules.Effect, labels *feedback.Labels) er
 	if err != nil {
 		return err
 	}
-	sequence, err := w.sequence(e.Destination)
-	if err != nil {
-		return err
-	}
-	d := feedback.Delivery{
-		Key: deliveryKey(s.rec.Feedback.ID, e), Destination: e.Destination, Sequence: sequence,
+	return w.send(feedback.Delivery{
+		Key: deliveryKey(s.rec.Feedback.ID, e), Destination: e.Destination,
 		Kind: string(e.Kind), Item: s.rec.Feedback.ID, Body: body, CreatedAt: w.at,
+	})
+}
+
+// send puts a delivery into the outbox, behind the others of its destination.
+func (w *writer) send(d feedback.Delivery) (err error) {
+	if d.Sequence, err = w.sequence(d.Destination); err != nil {
+		return err
 	}
 	w.report.Messages++
 	w.told.delivery(d)

@@ -181,6 +181,8 @@ type writer struct {
 	p         *Pipeline
 	tx        *store.Tx
 	rules     *rules.Set
+	deciding  *deciding
+	memory    memory
 	at        feedback.Time
 	report    Report
 	rollups   map[records.RollupID]*records.Rollup
@@ -191,8 +193,9 @@ type writer struct {
 }
 
 func (p *Pipeline) newWriter(tx *store.Tx, at feedback.Time) *writer {
+	now := p.deciding.Load()
 	return &writer{
-		p: p, tx: tx, rules: p.Rules(), at: at,
+		p: p, tx: tx, rules: now.rules, deciding: now, at: at,
 		rollups:   map[records.RollupID]*records.Rollup{},
 		sequences: map[string]uint64{},
 		told:      told{hooks: &p.cfg.Hooks},
@@ -390,8 +393,12 @@ func (w *writer) reject(a *accepted) error {
 	return w.bury(letter)
 }
 
-// finish writes what the items of the update share.
+// finish looks at what holds over time, and writes what the items of the update share.
 func (w *writer) finish() error {
+	w.rules.Observe(w.memory.touched, w.at, boardOf{w})
+	if err := errors.Join(w.failed, w.remember()); err != nil {
+		return err
+	}
 	var b []byte
 	for id, delta := range w.rollups {
 		r, err := records.LoadRollup(w.tx, id)

@@ -99,10 +99,12 @@ func (w *writer) decide(s *subject) error {
 		return err
 	}
 	event := records.EventBeforeRules(s.rec, s.labels)
-	result := w.rules.Evaluate(event, w.at, &view{w: w, id: id, last: s.rec.Decisions, labels: s.labels})
+	v := &view{w: w, id: id, last: s.rec.Decisions, labels: s.labels, was: w.counted(&s.was)}
+	result := w.rules.Decide(event, w.at, v)
 	decision, effects := &result.Decision, result.Effects
 	s.labels.Changes = append(s.labels.Changes, decision.Relabels...)
 	effective := feedback.Fold(s.labels.Changes)
+	w.recount(s, v, result.Counts, &effective)
 	decision.ItemVersion = s.rec.Feedback.Version
 	s.rec.Decisions++
 	s.take(&decision.Outputs)
@@ -164,31 +166,4 @@ func (w *writer) index(was, is string, key func(string) []byte) {
 	if is != "" {
 		w.tx.Set(key(is), nil)
 	}
-}
-
-// view gives the rules what the store holds, by point reads inside the update.
-type view struct {
-	rules.NoView
-	w      *writer
-	id     feedback.ItemID
-	last   int
-	labels *records.Labels
-}
-
-var _ rules.View = (*view)(nil)
-
-// Corrections returns what people say of the item.
-func (v *view) Corrections() []feedback.Change { return v.labels.Layer(feedback.LayerHuman) }
-
-// Previous returns the item's latest decision, or nil.
-func (v *view) Previous() *rules.Decision {
-	if v.last == 0 {
-		return nil
-	}
-	d, err := store.Load[rules.Decision](v.w.tx, records.DecisionKey(v.id, v.last))
-	if err != nil {
-		v.w.failed = errors.Join(v.w.failed, err)
-		return nil
-	}
-	return d
 }

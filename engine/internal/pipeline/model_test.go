@@ -142,7 +142,7 @@ func dump(t *testing.T, st *store.Store) map[string]string {
 	t.Helper()
 	out := map[string]string{}
 	err := st.View(func(s *store.Snapshot) error {
-		for _, space := range []byte("fdcilLrekwoxazpugvmy") {
+		for _, space := range []byte("fdcilLrekwoxazpugvmybt") {
 			err := s.Scan([]byte{space}, nil, false, func(key, val []byte) (bool, error) {
 				out[string(key)] = string(val)
 				return true, nil

@@ -63,8 +63,16 @@ type Hooks struct {
 
 // Pipeline is safe for concurrent use.
 type Pipeline struct {
-	cfg   Config
-	rules atomic.Pointer[rules.Set]
+	cfg      Config
+	deciding atomic.Pointer[deciding]
+}
+
+// deciding is what decides about items: a ruleset with the windows that are kept for it.
+type deciding struct {
+	rules *rules.Set
+	// filling is the ruleset that is to follow, while its windows are filled from history: new items count in them already.
+	filling     *rules.Set
+	generations map[string]int // of the windows of both, by their ID
 }
 
 // New returns a pipeline.
@@ -74,12 +82,12 @@ func New(cfg Config) *Pipeline {
 	}
 	cfg.Parallel = max(cfg.Parallel, 1)
 	p := &Pipeline{cfg: cfg}
-	p.rules.Store(cfg.Rules)
+	p.deciding.Store(&deciding{rules: cfg.Rules})
 	return p
 }
 
 // Rules returns the ruleset that decides.
-func (p *Pipeline) Rules() *rules.Set { return p.rules.Load() }
+func (p *Pipeline) Rules() *rules.Set { return p.deciding.Load().rules }
 
 // Source describes where items come from.
 type Source struct {

@@ -25,6 +25,38 @@ func Waiting(s *store.Snapshot, categorizer string, limit int) ([]feedback.ItemI
 	return ids, err
 }
 
+// ItemsSince returns at most limit items that occurred at a time or later, of those whose id is greater than after, in
+// the order of their ids, and the id to go on after, which is empty at the end.
+func ItemsSince(s *store.Snapshot, after feedback.ItemID, since feedback.Time, limit int) (ids []feedback.ItemID, next feedback.ItemID, err error) {
+	var from []byte
+	if after != "" {
+		from = append(ItemKey(after), 0)
+	}
+	err = s.Scan(store.NewKey('f').Bytes(), from, false, func(key, val []byte) (bool, error) {
+		id, err := lastString(key, 1)
+		if err != nil {
+			return false, err
+		}
+		var it struct {
+			Feedback struct {
+				OccurredAt feedback.Time `json:"occurred_at"`
+			} `json:"item"`
+		}
+		if err := json.Unmarshal(val, &it); err != nil {
+			return false, fmt.Errorf("item %s: %w", id, err)
+		}
+		if it.Feedback.OccurredAt >= since {
+			ids = append(ids, feedback.ItemID(id))
+		}
+		next = feedback.ItemID(id)
+		return len(ids) < limit, nil
+	})
+	if len(ids) < limit {
+		next = ""
+	}
+	return ids, next, err
+}
+
 // lastString returns the n-th string of a key, from 1.
 func lastString(key []byte, n int) (string, error) {
 	r := store.ReadKey(key)

@@ -29,8 +29,9 @@ type Item struct {
 	// Waiting lists the categorizers that could not be asked when the item was committed.
 	Waiting []string `json:"waiting,omitempty"`
 	// Review marks an item whose human correction was made for an earlier revision.
-	Review  bool         `json:"review,omitempty"`
-	Counted Contribution `json:"counted"`
+	Review  bool          `json:"review,omitempty"`
+	Counted Contribution  `json:"counted"`
+	Windows []WindowCount `json:"windows,omitempty"` // what it added to the windows of rules
 }
 
 // Identity is where an item of a source is found again, and what was accepted of it.

@@ -23,7 +23,9 @@ const (
 	KeyOutbox       byte = 'o' // deliveries due
 	KeyDead         byte = 'x' // dead letters
 	KeyAlert        byte = 'a' // alert groups
-	KeySilence      byte = 'z' // silences
+	KeySilence      byte = 'z' // silences, and how alerts are told
+	KeyWindow       byte = 'b' // buckets of windows
+	KeyThrottle     byte = 't' // firings of throttled rules
 	KeyCheckpoint   byte = 'p' // checkpoints of connectors
 	KeyRollup       byte = 'u' // rollups
 	KeyPlugin       byte = 'g' // plugins' own key-value pairs

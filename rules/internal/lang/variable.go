@@ -54,6 +54,9 @@ type each struct {
 	set   bool
 }
 
+// IsName reports whether a name can be a part of an expression: letters, digits and underscores, no digit first.
+func IsName(s string) bool { return isName(s) }
+
 // DefineWindow declares win.NAME.n, win.NAME.value, win.NAME.lo and win.NAME.hi as figures of the window of that number.
 func (c *Compiler) DefineWindow(name string, number int) {
 	c.windows[name] = number

@@ -1,0 +1,104 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/closedloop/closedloop/engine/internal/records"
+	"github.com/closedloop/closedloop/engine/internal/store"
+	"github.com/closedloop/closedloop/rules"
+	"github.com/closedloop/closedloop/rules/alert"
+	"github.com/closedloop/closedloop/sdk/feedback"
+)
+
+// Wake looks at the alerts, groups and digests whose timers are due. Each timer is taken in the update that has its
+// effect, so that it happens once.
+func (p *Pipeline) Wake(ctx context.Context, due []store.Timer, at feedback.Time) error {
+	return p.overTime(ctx, at, func(w *writer) error {
+		for _, t := range due {
+			ours, err := w.tx.TakeTimer(t)
+			if err == nil && ours {
+				err = w.wake(t.Ref)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// tickBatch bounds the rules and keys that one update looks at.
+const tickBatch = 256
+
+// Tick looks at every rule that holds over time, for every key that its windows or its alerts know: windows change as
+// time goes on, also when nothing comes.
+func (p *Pipeline) Tick(ctx context.Context, at feedback.Time) error {
+	instances, err := p.instances()
+	for batch := range slices.Chunk(instances, tickBatch) {
+		if err == nil {
+			err = p.overTime(ctx, at, func(w *writer) error {
+				w.memory.touched = batch
+				return nil
+			})
+		}
+	}
+	return err
+}
+
+// overTime does something in one update that is not about an item.
+func (p *Pipeline) overTime(ctx context.Context, at feedback.Time, do func(*writer) error) error {
+	var w *writer
+	err := p.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+		w = p.newWriter(tx, at)
+		return errors.Join(do(w), w.finish())
+	})
+	if err == nil {
+		w.told.tell()
+	}
+	return err
+}
+
+// instances returns what Tick looks at.
+func (p *Pipeline) instances() (out []rules.Instance, err error) {
+	now := p.deciding.Load()
+	keyed := now.rules.Keyed()
+	if len(keyed) == 0 {
+		return nil, nil
+	}
+	seen := map[rules.Instance]bool{}
+	add := func(in rules.Instance) {
+		if !seen[in] {
+			seen[in] = true
+			out = append(out, in)
+		}
+	}
+	err = p.cfg.Store.View(func(s *store.Snapshot) error {
+		for rule, windows := range keyed {
+			if len(windows) == 0 {
+				add(rules.Instance{Rule: rule})
+			}
+			for _, id := range windows {
+				err := s.Scan(records.RingPrefix(id, now.generations[id]), nil, false, func(key, _ []byte) (bool, error) {
+					k, err := records.RingOf(key)
+					if k != "" {
+						add(rules.Instance{Rule: rule, Key: k})
+					}
+					return err == nil, err
+				})
+				if err != nil {
+					return err
+				}
+			}
+		}
+		return records.Each(s, records.AlertPrefix(), nil, false, func(a *rules.AlertState) (bool, error) {
+			_, known := keyed[a.Rule]
+			if known && (a.State.Status == alert.Pending || a.State.Status == alert.Firing) {
+				add(rules.Instance{Rule: a.Rule, Key: a.Key})
+			}
+			return true, nil
+		})
+	})
+	return out, err
+}

@@ -75,13 +75,13 @@ func (b *builder) actions(r *rule, n *source.Node) []action {
 func (b *builder) action(r *rule, name string, n *source.Node) (action, bool) {
 	switch name {
 	case "assign", "route":
-		return b.assign(n)
+		return b.assign(r, n)
 	case "case":
 		return b.openCase(r, n)
 	case "alert":
 		return b.alert(r, n)
 	case "tag":
-		return b.tag(n)
+		return b.tag(r, n)
 	case "notify":
 		return b.notify(r, n)
 	case "relabel":
@@ -90,7 +90,7 @@ func (b *builder) action(r *rule, name string, n *source.Node) (action, bool) {
 	return action{}, false // reported as an unknown key
 }
 
-func (b *builder) assign(n *source.Node) (action, bool) {
+func (b *builder) assign(r *rule, n *source.Node) (action, bool) {
 	if !n.Object("queue", "owner", "priority", "pool", "table") {
 		return action{}, false
 	}
@@ -101,6 +101,9 @@ func (b *builder) assign(n *source.Node) (action, bool) {
 		if o := n.Get("owner"); o != nil {
 			o.Key().Problem("duplicate", "found owner beside pool, which chooses one")
 		}
+	}
+	if t := n.Get("table"); t != nil {
+		a.table = b.table(r.info.Each, t, "queue", "owner", "pool", "priority")
 	}
 	a.target = a.queue
 	if len(n.Entries()) == 0 {
@@ -154,13 +157,21 @@ func (b *builder) openCase(r *rule, n *source.Node) (action, bool) {
 	return a, true
 }
 
-func (b *builder) tag(n *source.Node) (action, bool) {
+func (b *builder) tag(r *rule, n *source.Node) (action, bool) {
 	a := action{kind: Tag}
-	if n.IsList() {
+	switch {
+	case n.IsMap():
+		if n.Object("table") {
+			if t := n.Need("table"); t != nil {
+				a.table = b.table(r.info.Each, t, "tags")
+			}
+		}
+		return a, true
+	case n.IsList():
 		for _, e := range n.List() {
 			a.tags = append(a.tags, text(e))
 		}
-	} else {
+	default:
 		a.tags = []string{text(n)}
 	}
 	slices.Sort(a.tags)

@@ -38,6 +38,9 @@ type builder struct {
 	// windowNodes are where the windows of the set are declared.
 	windowNodes []*source.Node
 	order       map[string]int // of all rules, as they are evaluated
+	// tableRowNodes are the rows of decision tables, by the name of the table.
+	tableRowNodes map[string][]*source.Node
+	tableCost     int64 // of the tables that rules use, in the unit of MaxCost
 }
 
 // Compile compiles rule files, in the order given, as one set: they share lists, macros and the policies of outputs. The
@@ -48,7 +51,7 @@ func Compile(files []File, env Env) (*Set, error) {
 	}
 	b := &builder{
 		env: env, lang: lang.NewCompiler(fieldsOf(env), env.Timezone), set: &Set{outputs: defaultPolicies, calendars: map[string]*calendar.Calendar{}, tellings: map[string]telling{}, digests: map[Instance]alert.Rhythm{}},
-		places: map[string]source.Pos{}, nodes: map[string]*source.Node{}, order: map[string]int{},
+		places: map[string]source.Pos{}, nodes: map[string]*source.Node{}, order: map[string]int{}, tableRowNodes: map[string][]*source.Node{},
 	}
 	for _, f := range files {
 		root, problems := source.Parse(f.Name, f.Data)
@@ -65,6 +68,9 @@ func Compile(files []File, env Env) (*Set, error) {
 		b.window(w, b.windowNodes[i])
 	}
 	for _, root := range b.roots {
+		b.tables(root)
+	}
+	for _, root := range b.roots {
 		for _, n := range root.Get("groups").List() {
 			b.group(n)
 		}
@@ -74,6 +80,7 @@ func Compile(files []File, env Env) (*Set, error) {
 	b.checkConflicts()
 	b.set.program = b.lang.Program()
 	b.checkCost()
+	b.checkTables()
 	b.set.hash = hashOf(files, env)
 	for _, root := range b.roots {
 		b.problems = append(b.problems, root.Problems()...)
@@ -386,7 +393,7 @@ func (b *builder) checkRuleNames() {
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
 func (b *builder) checkCost() {
-	if c := b.set.program.Cost(); c > MaxCost && len(b.roots) > 0 {
+	if c := b.set.program.Cost() + b.tableCost; c > MaxCost && len(b.roots) > 0 {
 		b.roots[0].ProblemHint("too_costly", "use fewer or smaller regular expressions, and fewer large macros",
 			"all conditions together cost more than %d steps", MaxCost)
 	}

@@ -288,6 +288,10 @@ func (e *evaluation) effect(r *rule, a *action) Effect {
 	switch a.kind {
 	case Assign:
 		e.choose(r, a, &out)
+	case Tag:
+		if a.table != nil {
+			a.table.tag(e.frame, &out)
+		}
 	case Alert:
 		out.Summary, out.Target = a.text.Render(e.frame), a.key.Render(e.frame)
 		out.AlertGroup = a.group.Render(e.frame)
@@ -362,14 +366,8 @@ func (e *evaluation) finish() {
 func (e *evaluation) choose(r *rule, a *action, out *Effect) {
 	pool := a.pool
 	if a.table != nil {
-		row := a.table.pick(e.frame)
-		out.Table = a.table.name
-		if row < 0 {
-			out.Note = "no row of the table " + a.table.name + " fits"
-			return
-		}
-		out.Row = row + 1
-		pool = a.table.fill(row, out)
+		pool = a.table.choose(e.frame, out, pool)
+		out.Target = out.Queue
 	}
 	if pool == nil {
 		return

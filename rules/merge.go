@@ -153,6 +153,8 @@ func (m *merged) settle(e *Effect) (note string, left bool) {
 		}
 		e.Queue, e.Owner, e.Priority = m.queue.value, m.owner.value, Priority(m.priority.value)
 		return note, true
+	case Tag:
+		return "", len(e.Tags) > 0
 	case Relabel:
 		return "", false
 	}

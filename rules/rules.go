@@ -56,6 +56,7 @@ type Set struct {
 	groups      []group
 	outputs     policies
 	windows     []*windowDecl
+	tables      []*table
 	pools       []*Pool
 	calendars   map[string]*calendar.Calendar
 	conditions  []*condition              // the rules that hold over time

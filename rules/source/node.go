@@ -212,8 +212,8 @@ func (n *Node) expected(what string) {
 // Object notes a value that is no map, and every key that is not among the known ones. It reports whether the value is a map.
 func (n *Node) Object(known ...string) bool { return n.ObjectBut(nil, known...) }
 
-// ObjectBut is Object with keys that are known and not supported, each with a hint.
-func (n *Node) ObjectBut(unsupported map[string]string, known ...string) bool {
+// ObjectBut is Object with keys that belong elsewhere, each with a hint.
+func (n *Node) ObjectBut(elsewhere map[string]string, known ...string) bool {
 	if n == nil {
 		return false
 	}
@@ -222,8 +222,8 @@ func (n *Node) ObjectBut(unsupported map[string]string, known ...string) bool {
 		return false
 	}
 	for _, e := range n.entries {
-		if hint, ok := unsupported[e.Name]; ok {
-			e.Key.ProblemHint("unsupported", hint, "%q is not supported by this version", e.Name)
+		if hint, ok := elsewhere[e.Name]; ok {
+			e.Key.ProblemHint("misplaced_key", hint, "the key %q does not belong here", e.Name)
 		} else if !slices.Contains(known, e.Name) {
 			e.Key.ProblemHint("unknown_key", suggest.DidYouMean(e.Name, known), "unknown key %q, expected %s", e.Name, oneOf(known))
 		}

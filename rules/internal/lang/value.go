@@ -131,7 +131,7 @@ func themePath(f *Frame) (string, bool) {
 func (x *expression) has(n ast.Node, args []*term) *term {
 	a := args[0]
 	t := &term{kind: kindBool, key: keyOf("has", a), text: n.String(), cost: 1}
-	if a.field == nil && !a.local || a.kind == kindTheme {
+	if a.field == nil && !a.local && a.key != cellKey || a.kind == kindTheme {
 		return x.problem(n, "wrong_type", "", "has takes a field, found %s", a.describe())
 	}
 	if a.field != nil && a.kind != kindThemes && a.kind != kindThemeList {

@@ -163,9 +163,11 @@ func windowsOf(reads []*field) []int {
 }
 
 // Reads returns the names of the fields and variables that the condition reads.
-func (c *Condition) Reads() []string {
-	out := make([]string, len(c.reads))
-	for i, f := range c.reads {
+func (c *Condition) Reads() []string { return names(c.reads) }
+
+func names(fields []*field) []string {
+	out := make([]string, len(fields))
+	for i, f := range fields {
 		out[i] = f.Name
 	}
 	return out
@@ -234,116 +236,6 @@ func windowName(n ast.Node) (string, bool) {
 	}
 	return name.Value, true
 }
-
-// it is the value that the cells of a decision table look at.
-type it struct {
-	text   string
-	number float64
-	truth  Truth
-	known  bool
-}
-
-// Input is an expression whose value the cells of a column of a decision table look at.
-type Input struct {
-	term *term
-	it   *term
-}
-
-// Input compiles the expression of a column. It returns nil when anything is wrong, which has then been reported.
-func (c *Compiler) Input(source string, report Report) *Input {
-	x := &expression{compiler: c, source: source, report: report}
-	t := x.compile()
-	if t == nil {
-		return nil
-	}
-	value := &term{kind: t.kind, key: "it", text: "it", cost: 1, varies: true}
-	switch t.kind {
-	case kindString:
-		value.str = func(f *Frame) (string, bool) { return f.it.text, f.it.known }
-	case kindNumber:
-		value.num = func(f *Frame) (float64, bool) { return f.it.number, f.it.known }
-	case kindBool:
-		value.truth = func(f *Frame) Truth { return f.it.truth }
-	default:
-		x.problemAt(0, "wrong_type", "", "found %s, expected a string, a number or a truth value", t.describe())
-		return nil
-	}
-	return &Input{t, value}
-}
-
-// Kind returns the kind of the input's value: String, Number or Bool.
-func (in *Input) Kind() feedback.Kind {
-	switch in.term.kind {
-	case kindString:
-		return feedback.String
-	case kindNumber:
-		return feedback.Number
-	}
-	return feedback.Bool
-}
-
-// Windows returns the numbers of the windows that the input reads.
-func (in *Input) Windows() []int { return windowsOf(in.term.reads) }
-
-// Cell is a test of an input's value.
-type Cell struct{ truth func(*Frame) Truth }
-
-// Cell compiles an expression in which `it` stands for the input's value.
-func (c *Compiler) Cell(in *Input, source string, report Report) *Cell {
-	x := &expression{compiler: c, source: source, report: report, it: in.it}
-	t := x.compile()
-	if t == nil {
-		return nil
-	}
-	if t.kind != kindBool {
-		x.problemAt(0, "wrong_type", "compare it with something, as in it >= 5", "found %s, expected a condition on it", t.describe())
-		return nil
-	}
-	return &Cell{t.truth}
-}
-
-// Take computes the input for the frame's event, for the cells to look at.
-func (f *Frame) Take(in *Input) {
-	f.it = it{truth: Unknown}
-	switch in.term.kind {
-	case kindString:
-		f.it.text, f.it.known = in.term.str(f)
-	case kindNumber:
-		f.it.number, f.it.known = in.term.num(f)
-	default:
-		f.it.truth = in.term.truth(f)
-	}
-}
-
-// Suppose sets the value that cells look at: a string, a float64, a bool, or nil for one that is missing.
-func (f *Frame) Suppose(v any) {
-	f.it = it{truth: Unknown}
-	switch v := v.(type) {
-	case string:
-		f.it.text, f.it.known = v, true
-	case float64:
-		f.it.number, f.it.known = v, true
-	case bool:
-		f.it.truth = truthOf(v)
-	}
-}
-
-// Value returns the value that cells look at: a string, a float64, a bool, or nil for one that is missing.
-func (f *Frame) Value(in *Input) any {
-	f.Take(in)
-	switch {
-	case in.term.kind == kindBool && f.it.truth != Unknown:
-		return f.it.truth == True
-	case !f.it.known:
-		return nil
-	case in.term.kind == kindString:
-		return f.it.text
-	}
-	return f.it.number
-}
-
-// Holds returns the truth of the cell for the value that was taken.
-func (f *Frame) Holds(c *Cell) Truth { return c.truth(f) }
 
 // valueOf returns the value of a number or string, or nil when it is unknown.
 func (f *Frame) valueOf(t *term, limit int) any {

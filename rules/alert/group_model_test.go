@@ -1,7 +1,6 @@
 package alert
 
 import (
-	"encoding/json"
 	"fmt"
 	"reflect"
 	"testing"
@@ -17,11 +16,23 @@ func TestGroupModel(t *testing.T) {
 	t.Parallel()
 	t.Run("clock goes on", func(t *testing.T) {
 		t.Parallel()
-		rapid.Check(t, func(t *rapid.T) { newWorld(t).run(400, false) })
+		rapid.Check(t, func(t *rapid.T) { newWorld(t).run(400) })
+	})
+	t.Run("flushed late", func(t *testing.T) {
+		t.Parallel()
+		rapid.Check(t, func(t *rapid.T) {
+			w := newWorld(t)
+			w.exact, w.late = false, true
+			w.run(200)
+		})
 	})
 	t.Run("clock is set back", func(t *testing.T) {
 		t.Parallel()
-		rapid.Check(t, func(t *rapid.T) { newWorld(t).run(200, true) })
+		rapid.Check(t, func(t *rapid.T) {
+			w := newWorld(t)
+			w.back = true
+			w.run(200)
+		})
 	})
 }
 
@@ -31,7 +42,9 @@ type world struct {
 	now   feedback.Time
 	group Group
 	pace  Pace
-	// exact says that the clock has never been set back, so that promises about time hold to the millisecond.
+	late  bool // nobody flushes for a while at times, as when the engine is down
+	back  bool // the clock is set back at times
+	// exact says that neither has happened, so that promises about time hold to the millisecond.
 	exact bool
 
 	alerts [5]alertInWorld
@@ -65,19 +78,25 @@ func newWorld(t *rapid.T) *world {
 		Wait: minutes("wait", 0, 1, 5), Interval: minutes("interval", 0, 2, 30), Repeat: minutes("repeat", 0, 10, 120)}}
 }
 
-func (w *world) run(steps int, back bool) {
+func (w *world) run(steps int) {
 	for range rapid.IntRange(1, steps).Draw(w.t, "steps") {
-		w.step(back)
-		w.flushDue()
+		w.step()
+		if !w.late || rapid.Bool().Draw(w.t, "in time") {
+			w.flushDue()
+		}
 	}
 	w.settle()
 }
 
-func (w *world) step(back bool) {
+func (w *world) step() {
 	i := rapid.IntRange(0, len(w.alerts)-1).Draw(w.t, "alert")
 	a := &w.alerts[i]
 	switch rapid.IntRange(0, 13).Draw(w.t, "what") {
 	case 0, 1, 2:
+		if w.late && rapid.Bool().Draw(w.t, "late") {
+			w.hold(w.now + feedback.Time(rapid.IntRange(1, 300).Draw(w.t, "minutes down")*60e3))
+			return
+		}
 		w.advance(w.now + feedback.Time(rapid.SampledFrom([]int64{1, 999, 30e3, 60e3, 150e3, 600e3, 1800e3}).Draw(w.t, "ms")))
 	case 3, 4, 5:
 		w.set(i, true, rapid.SampledFrom([]string{"", "info", "warning", "critical"}).Draw(w.t, "severity"))
@@ -90,12 +109,12 @@ func (w *world) step(back bool) {
 	case 10:
 		w.muted = max(w.muted, w.now+feedback.Time(rapid.IntRange(1, 40).Draw(w.t, "minutes")*60e3))
 	case 11:
-		w.restart()
+		w.group = w.stored()
 	case 12: // what is ended early is followed by a flush
 		a.silenced, w.muted = min(a.silenced, w.now), min(w.muted, w.now)
 		w.flush()
 	case 13:
-		if back {
+		if w.back {
 			w.setBack(feedback.Time(rapid.IntRange(1, 90*60e3).Draw(w.t, "ms back")))
 		}
 		w.flush() // at any time it does no harm
@@ -170,41 +189,41 @@ func (w *world) setBack(by feedback.Time) {
 	w.last = min(w.last, w.now)
 }
 
-func (w *world) restart() {
-	data, err := json.Marshal(&w.group)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	var again Group
-	if err := json.Unmarshal(data, &again); err != nil {
-		w.t.Fatalf("%v in %s", err, data)
-	}
+// stored returns the group as it is after a restart.
+func (w *world) stored() Group {
+	again := w.group
+	reread(w.t, &again)
 	if !reflect.DeepEqual(w.group, again) {
 		w.t.Fatalf("a restart makes %+v of %+v", again, w.group)
 	}
-	w.group = again
+	return again
 }
 
 func (w *world) flush() {
-	n, why := w.group.Flush(w.now, w.pace, Conditions{
+	c := Conditions{
 		Silenced: func(m Member) (string, feedback.Time, bool) {
 			a := w.of(m)
 			return "s_1", a.silenced, w.now < a.silenced
 		},
 		Inhibited: func(m Member) (string, bool) { return "other", w.of(m).inhibited },
 		Muted:     func(now feedback.Time) (feedback.Time, bool) { return w.muted, now < w.muted },
-	})
+	}
+	lost := w.stored() // the power fails before the commit; then the same is done again
+	first, _ := lost.Flush(w.now, w.pace, c)
+	n, why := w.group.Flush(w.now, w.pace, c)
+	if !reflect.DeepEqual(first, n) || !reflect.DeepEqual(lost, w.group) {
+		w.t.Fatalf("the same flush gives %+v and %+v", first, n)
+	}
 	if (n != nil) != (why == News || why == Again) {
 		w.t.Fatalf("reason %s with notification %+v", why, n)
 	}
 	if due, ok := w.group.Due(); ok && due <= w.now {
 		w.t.Fatalf("flushed at %s for %s, and due again at %s", w.now, why, due)
 	}
-	if n == nil {
-		return
+	if n != nil {
+		w.promised(n, why)
+		w.read(n)
 	}
-	w.promised(n, why)
-	w.read(n)
 }
 
 func (w *world) of(m Member) *alertInWorld { return &w.alerts[m.Key[0]-'0'] }

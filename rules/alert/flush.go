@@ -178,7 +178,7 @@ func (g *Group) survey(now feedback.Time, p Pace, c Conditions) survey {
 		s.known = s.known || f.Firing && f.Told
 		switch ripeAt := after(f.NewsAt, p.Wait); {
 		case f.NewsAt == 0:
-		case f.Owed || now >= ripeAt:
+		case now >= ripeAt:
 			s.ripe = true
 			f.Owed = !f.Told
 		default:

@@ -176,7 +176,7 @@ func (g *Group) change(at int, m Member, firing bool, now feedback.Time, p Pace)
 		case f.Told && rank(m.Severity) <= rank(f.ToldSeverity):
 			f.NewsAt = 0 // the destination knows it as it is
 		case f.Told:
-			news = !old.Firing || f.NewsAt == 0
+			news = f.NewsAt == 0
 		}
 	} else if f.Firing {
 		f.Firing, f.ResolvedAt = false, m.ResolvedAt

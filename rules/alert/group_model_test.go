@@ -299,8 +299,12 @@ func (w *world) check() {
 	if w.last != 0 {
 		open = after(w.last, w.pace.Interval)
 	}
+	repeat := max(after(w.last, w.pace.Repeat), open, w.muted)
 	for i := range w.alerts {
 		a := &w.alerts[i]
+		if by := max(repeat, w.patience(a)); a.firing && a.told && w.pace.Repeat > 0 && w.free(a) && w.now > by {
+			w.t.Fatalf("at %s nobody was told again that alert %d fires, expected by %s", w.now, i, by)
+		}
 		switch {
 		case a.owed && !w.free(a):
 			a.owed = false // held back after all

@@ -60,6 +60,21 @@ func TestGroupBounds(t *testing.T) {
 	}
 }
 
+// What was told is followed until it is over, however severe that is which comes when the group is full.
+func TestFullGroupKeepsWhatWasTold(t *testing.T) {
+	t.Parallel()
+	var g Group
+	for i := range MaxMembers {
+		g.Update(Member{Rule: "r", Key: fmt.Sprint(i)}, true, minute(0), Pace{})
+	}
+	g.Flush(minute(0), Pace{}, Conditions{})
+	g.Update(Member{Rule: "r", Key: "late", Severity: "critical"}, true, minute(1), Pace{})
+	n, why := g.Flush(minute(1), Pace{}, Conditions{})
+	if why != News || n.NewCount != 1 || n.FiringCount != MaxMembers+1 || len(g.Members) != MaxMembers {
+		t.Errorf("%s: found %d new of %d firing, following %d", why, n.NewCount, n.FiringCount, len(g.Members))
+	}
+}
+
 // What a group reckons for a member is enough for what is stored of it.
 func TestSizeOf(t *testing.T) {
 	t.Parallel()

@@ -42,8 +42,8 @@ type Listed struct {
 // Notification is what a destination is told at once. Each list holds at most MaxListed alerts: new ones first, then by
 // severity, rule and key. The counts are those of the lists as they would be without that bound.
 type Notification struct {
-	// Sequence numbers the notifications of a group. Each number is greater than all before it, also when the group was
-	// forgotten in between, so (group, Sequence) is an idempotency key.
+	// Sequence numbers the notifications of a group, so that (group, Sequence) is an idempotency key. Each number is
+	// greater than those before it; also when the group was forgotten in between, unless the clock was set back.
 	Sequence int64         `json:"sequence"`
 	At       feedback.Time `json:"at"`
 	// Repeat says that nothing in it is new.

@@ -14,8 +14,8 @@ import (
 
 // The bounds of a group.
 const (
-	// MaxMembers is how many alerts a group follows. What fires beyond is counted in Group.Overflow and told as a
-	// number.
+	// MaxMembers is how many alerts a group follows; with long keys they are fewer. What fires beyond is counted in
+	// Group.Overflow and told once, as a number, unless it takes the place of one that is less severe and not told yet.
 	MaxMembers = 1000
 	// MaxListed is how many alerts a notification lists of each kind.
 	MaxListed = 100
@@ -126,21 +126,20 @@ func (g *Group) find(rule, key string) (int, bool) {
 	return slices.BinarySearchFunc(g.Members, Member{Rule: rule, Key: key}, func(f Followed, m Member) int { return f.compare(m) })
 }
 
-// join adds an alert that has begun to fire. When the group is full it takes the place of one that is less severe.
+// join adds an alert that has begun to fire. When the group is full it takes the place of those that are less severe.
 func (g *Group) join(at int, m Member, now feedback.Time, p Pace) {
 	m.ResolvedAt = 0
 	size := sizeOf(m)
-	if g.full(size) {
+	g.look(after(now, p.Wait))
+	for g.full(size) {
 		g.Overflow++
-		g.look(max(now, g.open(p)))
-		if !g.displace(m) || g.full(size) {
+		if !g.displace(m) {
 			return
 		}
 		at, _ = g.find(m.Rule, m.Key)
 	}
 	g.Members = slices.Insert(g.Members, at, Followed{Member: m, Firing: true, NewsAt: now})
 	g.stored += size
-	g.look(after(now, p.Wait))
 }
 
 func (g *Group) full(size int) bool { return len(g.Members) >= MaxMembers || g.stored+size > maxStored }

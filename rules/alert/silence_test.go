@@ -126,15 +126,15 @@ func TestPatternModel(t *testing.T) {
 func TestSilenced(t *testing.T) {
 	t.Parallel()
 	list := []Silence{
-		{ID: "s_3", Rule: "drop", Starts: minute(0), Ends: minute(30)},
 		{ID: "s_2", Rule: "d*", Starts: minute(10), Ends: minute(60)},
 		{ID: "s_1", Rule: "*", Key: "kettle", Starts: minute(10), Ends: minute(60)},
+		{ID: "s_0", Rule: "drop", Starts: minute(0), Ends: minute(30)},
 	}
 	for _, c := range []struct {
 		at   int
 		key  string
 		want string
-	}{{-1, "kettle", ""}, {0, "kettle", "s_3"}, {10, "mixer", "s_2"}, {10, "kettle", "s_1"}, {59, "mixer", "s_2"}, {60, "kettle", ""}} {
+	}{{-1, "kettle", ""}, {0, "kettle", "s_0"}, {10, "mixer", "s_2"}, {10, "kettle", "s_1"}, {59, "mixer", "s_2"}, {60, "kettle", ""}} {
 		id, until, held := Silenced(list, "drop", c.key, minute(c.at))
 		if id != c.want || held != (c.want != "") || held && until <= minute(c.at) {
 			t.Errorf("minute %d, %s: found %q until %s", c.at, c.key, id, until)

@@ -23,6 +23,7 @@ type State struct {
 	dir   string
 	zone  *time.Location
 	set   *rules.Set // the program's; decisions may be of older sets
+	clock func() time.Time
 }
 
 // OpenState opens the state of the program in dir for queries only, without loading any plugin. The directory may be
@@ -43,7 +44,7 @@ func OpenState(ctx context.Context, dir, state string) (*State, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open state %s: %w", state, err)
 	}
-	return &State{store: st, dir: state, zone: prog.Timezone, set: prog.Rules}, nil
+	return &State{store: st, dir: state, zone: prog.Timezone, set: prog.Rules, clock: time.Now}, nil
 }
 
 // Close releases the state.

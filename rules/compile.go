@@ -88,6 +88,7 @@ func Compile(files []File, env Env) (*Set, error) {
 	if err := b.problems.Sorted().Err(); err != nil {
 		return nil, err
 	}
+	b.set.number()
 	return b.set, nil
 }
 

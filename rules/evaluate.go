@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 
+	"github.com/closedloop/closedloop/rules/internal/index"
 	"github.com/closedloop/closedloop/rules/internal/lang"
 	"github.com/closedloop/closedloop/sdk/feedback"
 )
@@ -34,7 +35,7 @@ func (s *Set) Evaluate(ev *feedback.Event, now feedback.Time, view View) Result 
 		if i == s.counted {
 			e.count()
 		}
-		e.group(&s.groups[i])
+		e.group(int32(i))
 	}
 	if len(s.groups) == s.counted {
 		e.count()
@@ -101,12 +102,21 @@ type evaluation struct {
 	view    View
 	figures figures
 	silent  map[string]string // rules that another one suppresses, by that one
+	found
+}
+
+// found is what the index found for a stage, as far as it was gone through.
+type found struct {
+	scratch                              *index.Scratch
+	matched, unknowns                    []int32 // numbers of rules
+	limit                                int     // of unknowns
+	nextMatched, nextUnknown, nextDirect int
 }
 
 func (s *Set) evaluation(ev *feedback.Event, now feedback.Time, view View) *evaluation {
 	e, ok := s.evaluations.Get().(*evaluation)
 	if !ok {
-		e = &evaluation{set: s, frame: s.program.NewFrame()}
+		e = &evaluation{set: s, frame: s.program.NewFrame(), found: found{scratch: s.index.NewScratch()}}
 	}
 	e.frame.Reset(ev)
 	e.item, e.now, e.view = ev.Item, now, view
@@ -121,7 +131,8 @@ func (s *Set) evaluation(ev *feedback.Event, now feedback.Time, view View) *eval
 
 func (s *Set) release(e *evaluation) {
 	e.frame.Release()
-	*e = evaluation{set: s, frame: e.frame}
+	e.scratch.Release()
+	*e = evaluation{set: s, frame: e.frame, found: e.found}
 	s.evaluations.Put(e)
 }
 
@@ -135,20 +146,26 @@ func (e *evaluation) count() {
 	e.frame.Use(&e.figures)
 }
 
-func (e *evaluation) group(g *group) {
+func (e *evaluation) group(number int32) {
+	g := &e.set.groups[number]
+	e.find(g)
 	var fired []Fired
 	var changes []feedback.Change
-	for i := range g.rules {
-		r := &g.rules[i]
-		if r.info.Mode == Off {
-			continue
+	e.nextDirect = 0
+	for {
+		r, truth, known, ok := e.next(number, g)
+		if !ok {
+			break
 		}
 		from := len(fired)
 		ends := false
-		if r.info.Each == "" {
-			fired, ends = e.rule(r, "", fired)
-		} else {
+		switch {
+		case r.info.Each != "":
 			fired, ends = e.each(r, fired)
+		case known:
+			fired, ends = e.rule(r, truth, "", fired)
+		default:
+			fired, ends = e.rule(r, e.frame.Eval(r.when), "", fired)
 		}
 		for j := range fired[from:] {
 			changes = fired[from+j].changes(changes)
@@ -157,6 +174,7 @@ func (e *evaluation) group(g *group) {
 			break
 		}
 	}
+	e.skip(number)
 	if len(fired) > 0 {
 		e.Decision.Groups = append(e.Decision.Groups, GroupResult{Name: g.name, Fired: fired})
 	}
@@ -165,8 +183,7 @@ func (e *evaluation) group(g *group) {
 
 // rule decides on one rule, and appends it to those that fired when it does. It reports whether the rule ends a group
 // that ends with the first one.
-func (e *evaluation) rule(r *rule, each string, fired []Fired) ([]Fired, bool) {
-	truth := e.frame.Eval(r.when)
+func (e *evaluation) rule(r *rule, truth lang.Truth, each string, fired []Fired) ([]Fired, bool) {
 	assumed := truth == lang.Unknown && r.assume
 	if truth == lang.Unknown && !assumed {
 		e.unknown(r.info.ID)
@@ -198,14 +215,14 @@ func (e *evaluation) each(r *rule, fired []Fired) ([]Fired, bool) {
 		if !ok {
 			return fired, false
 		}
-		return e.rule(r, v, fired)
+		return e.rule(r, e.frame.Eval(r.when), v, fired)
 	}
 	any := false
 	themes := e.frame.Labels().Themes
 	for i := range themes[:min(len(themes), lang.MaxThemes)] {
 		e.turnTo(string(themes[i].Path))
 		var ends bool
-		fired, ends = e.rule(r, string(themes[i].Path), fired)
+		fired, ends = e.rule(r, e.frame.Eval(r.when), string(themes[i].Path), fired)
 		any = any || ends
 	}
 	e.frame.ClearTheme()

@@ -30,6 +30,7 @@ import (
 
 	"github.com/closedloop/closedloop/rules/alert"
 	"github.com/closedloop/closedloop/rules/calendar"
+	"github.com/closedloop/closedloop/rules/internal/index"
 	"github.com/closedloop/closedloop/rules/internal/lang"
 	"github.com/closedloop/closedloop/sdk/feedback"
 )
@@ -53,6 +54,8 @@ type Env struct {
 type Set struct {
 	hash        string
 	program     *lang.Program
+	index       *index.Index
+	places      []place // of the rules that the index finds, by their number
 	groups      []group
 	outputs     policies
 	windows     []*windowDecl
@@ -74,6 +77,10 @@ type group struct {
 	first      bool // only the first rule that matches fires
 	rules      []rule
 	conditions []*condition
+	stage      int     // of the index
+	begins     bool    // the stage
+	direct     []int32 // rules that are asked of each event
+	offset     int32   // the place of its first rule in Rules
 }
 
 type rule struct {

@@ -375,16 +375,20 @@ func (g *figures) sums(w *windowDecl) (base, hits window.Sums, ok bool) {
 
 func (g *figures) window(w *windowDecl, key string) window.Sums {
 	var out window.Sums
-	if r := g.view.Window(w.info.ID, key); r != nil {
+	r := g.view.Window(w.info.ID, key)
+	if r != nil {
 		out = r.Read(g.now)
 	}
+	mine := func(c *Count) bool {
+		return c.Window == w.info.ID && c.Key == key && w.info.Span.Covers(c.At, g.now) && (r == nil || !r.HasLeft(c.At))
+	}
 	for i := range g.was {
-		if c := &g.was[i]; c.Window == w.info.ID && c.Key == key && w.info.Span.Covers(c.At, g.now) {
+		if c := &g.was[i]; mine(c) {
 			out.Remove(c.Observation)
 		}
 	}
 	for i := range g.is {
-		if c := &g.is[i]; c.Window == w.info.ID && c.Key == key && w.info.Span.Covers(c.At, g.now) {
+		if c := &g.is[i]; mine(c) {
 			out.Add(c.Observation)
 		}
 	}

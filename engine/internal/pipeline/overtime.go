@@ -102,3 +102,25 @@ func (p *Pipeline) instances() (out []rules.Instance, err error) {
 	})
 	return out, err
 }
+
+// WakeGroups looks at every group of alerts again, because a silence has begun or ended.
+func (p *Pipeline) WakeGroups(ctx context.Context, at feedback.Time) error {
+	var groups []records.AlertGroup
+	err := p.cfg.Store.View(func(s *store.Snapshot) error {
+		return records.Each(s, records.GroupPrefix(), nil, false, func(g *records.AlertGroup) (bool, error) {
+			groups = append(groups, *g)
+			return true, nil
+		})
+	})
+	for batch := range slices.Chunk(groups, tickBatch) {
+		if err == nil {
+			err = p.overTime(ctx, at, func(w *writer) error {
+				for i := range batch {
+					w.rules.Wake(rules.WakeGroup, batch[i].Rule, batch[i].Key, at, boardOf{w})
+				}
+				return w.failed
+			})
+		}
+	}
+	return err
+}

@@ -115,6 +115,9 @@ func GroupKey(rule, group string) []byte {
 	return store.NewKey(store.KeySilence).Str(byGroup).Str(rule).Str(group).Bytes()
 }
 
+// GroupPrefix is the prefix of the keys of all AlertGroups.
+func GroupPrefix() []byte { return store.NewKey(store.KeySilence).Str(byGroup).Bytes() }
+
 // DigestKey is the key of a Digest.
 func DigestKey(rule, destination string) []byte {
 	return store.NewKey(store.KeySilence).Str(byDigest).Str(rule).Str(destination).Bytes()

@@ -35,7 +35,7 @@ var windowParts = [...]struct {
 func (p Part) String() string { return windowParts[p].name }
 
 // costSpike is the cost of the test for a spike, in steps.
-const costSpike = 10_000
+const costSpike = 100
 
 // Figures gives the figures of windows for the event and theme that a frame is at. They report false for what is
 // not known.

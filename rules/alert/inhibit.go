@@ -49,9 +49,9 @@ func NewInhibitions(list []Inhibition) (Inhibitions, error) {
 }
 
 // By returns the first rule that keeps the alert of a rule for a key quiet. The function says whether the alert of a
-// rule for a key fires, or, with any, whether one of the rule's alerts does, for whatever key. It is made for
+// rule for a key fires, or, with anyKey, whether one of the rule's alerts does, for whatever key. It is made for
 // Conditions.Inhibited.
-func (n Inhibitions) By(rule, key string, firing func(rule, key string, any bool) bool) (by string, held bool) {
+func (n Inhibitions) By(rule, key string, firing func(rule, key string, anyKey bool) bool) (by string, held bool) {
 	for _, i := range n.byTarget[rule] {
 		if i.SameKey && firing(i.Source, key, false) || !i.SameKey && firing(i.Source, "", true) {
 			return i.Source, true

@@ -18,8 +18,8 @@ func TestInhibitions(t *testing.T) {
 		t.Fatal(err)
 	}
 	firing := map[string][]string{"theme-spike": {"packaging"}}
-	fires := func(rule, key string, any bool) bool {
-		return any && len(firing[rule]) > 0 || slices.Contains(firing[rule], key)
+	fires := func(rule, key string, anyKey bool) bool {
+		return anyKey && len(firing[rule]) > 0 || slices.Contains(firing[rule], key)
 	}
 	check := func(rule, key, want string) {
 		t.Helper()
@@ -80,8 +80,8 @@ func TestInhibitionNeverSilencesAll(t *testing.T) {
 			return alert{rule.Draw(t, "rule"), rapid.SampledFrom([]string{"x", "y"}).Draw(t, "key")}
 		}), 1, 8).Draw(t, "firing")
 		told := slices.ContainsFunc(firing, func(a alert) bool {
-			_, held := n.By(a.rule, a.key, func(rule, key string, any bool) bool {
-				return slices.ContainsFunc(firing, func(b alert) bool { return b.rule == rule && (any || b.key == key) })
+			_, held := n.By(a.rule, a.key, func(rule, key string, anyKey bool) bool {
+				return slices.ContainsFunc(firing, func(b alert) bool { return b.rule == rule && (anyKey || b.key == key) })
 			})
 			return !held
 		})

@@ -291,6 +291,7 @@ func (b *builder) rule(g *group, n *source.Node) {
 	}
 	r := rule{info: b.ruleInfo(g, n)}
 	r.assume = n.Get("on_error").OneOf("skip", "match") == "match"
+	r.info.Assumes = r.assume
 	r.when = b.when(&r.info, n)
 	r.throttle = b.throttle(n.Get("throttle"), r.info.Each)
 	r.actions = b.actions(&r, n.Need("do"))

@@ -106,6 +106,8 @@ type RuleInfo struct {
 	Severity    Severity `json:"severity,omitempty"`
 	Priority    int      `json:"priority,omitempty"` // rules of a group with a higher one come first
 	Mode        Mode     `json:"mode"`
+	// Assumes says that an unknown condition matches: on_error is match.
+	Assumes bool `json:"assumes,omitempty"`
 	// Each is the field for whose values the rule is decided apart: theme, or empty.
 	Each string `json:"each,omitempty"`
 	// Alert says that the rule is a condition that holds over time.

@@ -120,7 +120,7 @@ func (b board) Changed(a *rules.AlertState, what alert.Change) {
 	keys := w.firing[a.Rule]
 	at, found := slices.BinarySearch(keys, a.Key)
 	switch fires := a.State.Status == alert.Firing; {
-	case fires && !found:
+	case fires && !found && !a.Shadow:
 		w.firing[a.Rule] = slices.Insert(keys, at, a.Key)
 	case !fires && found:
 		w.firing[a.Rule] = slices.Delete(keys, at, at+1)

@@ -186,7 +186,7 @@ func (w *World) Tick(at feedback.Time) {
 	w.advance(w.now)
 }
 
-// look observes every rule that holds over time under every key that its windows or its alerts have.
+// look observes every rule that holds over time under every key that its windows or its active alerts have.
 func (w *World) look() {
 	var all []rules.Instance
 	for _, k := range w.known {
@@ -203,8 +203,8 @@ func (w *World) look() {
 				keys[key] = true
 			}
 		}
-		for p := range w.alerts {
-			if p.rule == k.rule {
+		for p, a := range w.alerts {
+			if p.rule == k.rule && (a.State.Status == alert.Pending || a.State.Status == alert.Firing) {
 				keys[p.key] = true
 			}
 		}

@@ -55,14 +55,16 @@ func (x *expression) parse() (n ast.Node) {
 		x.problemAt(0, "not_utf8", "", "found bytes that are not UTF-8")
 		return nil
 	}
-	tokens, err := lexer.Lex(file.NewSource(x.source))
-	if err != nil {
-		x.syntax(err, nil)
-		return nil
-	}
-	if at := tooDeep(tokens); at >= 0 {
-		x.problemRune(at, "too_deep", "divide it with macros", "found more than %d brackets and signs within each other", MaxNesting)
-		return nil
+	if mayBeDeep(x.source) {
+		tokens, err := lexer.Lex(file.NewSource(x.source))
+		if err != nil {
+			x.syntax(err, nil)
+			return nil
+		}
+		if at := tooDeep(tokens); at >= 0 {
+			x.problemRune(at, "too_deep", "divide it with macros", "found more than %d brackets and signs within each other", MaxNesting)
+			return nil
+		}
 	}
 	defer func() {
 		if r := recover(); r != nil {
@@ -72,10 +74,29 @@ func (x *expression) parse() (n ast.Node) {
 	}()
 	tree, err := parser.Parse(x.source)
 	if err != nil {
+		tokens, lexical := lexer.Lex(file.NewSource(x.source))
+		if lexical != nil {
+			err = lexical
+		}
 		x.syntax(err, tokens)
 		return nil
 	}
 	return tree.Node
+}
+
+// mayBeDeep reports whether the text holds so many signs of what nests that its tokens must be looked at.
+func mayBeDeep(source string) bool {
+	n := 0
+	for i := 0; i < len(source); i++ {
+		switch source[i] {
+		case '(', '[', '{', '?', '*', '^', '-', '+', '!':
+			n++
+		}
+	}
+	for _, word := range [...]string{"not", "let", "if"} {
+		n += strings.Count(source, word)
+	}
+	return n > MaxNesting
 }
 
 // tooDeep returns where nesting exceeds its limit, in characters, or -1. Signs count, since each recurses, and so do ?

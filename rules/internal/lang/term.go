@@ -140,6 +140,7 @@ type field struct {
 	cost     int64
 	text     func(*Frame) (string, bool)  // of a variable that is a string
 	number   func(*Frame) (float64, bool) // of a variable that is a number
+	alone    *term                        // the term that is nothing but the field, once it was asked for
 }
 
 // labelFields are the fields that come from an event's labels.
@@ -158,6 +159,13 @@ func newField(f feedback.Field) *field {
 
 // term returns the term that is nothing but the field.
 func (f *field) term() *term {
+	if f.alone == nil {
+		f.alone = f.newTerm()
+	}
+	return f.alone
+}
+
+func (f *field) newTerm() *term {
 	t := &term{kind: f.kind, key: f.Name, text: f.Name, field: f, cost: 1, reads: []*field{f}, varies: f.volatile}
 	t.cost += f.cost
 	switch {

@@ -14,6 +14,7 @@ const few = 24
 type stage struct {
 	first    int32 // their numbers: from first to end
 	end      int32
+	small    bool    // each of them is asked, and the rest is not set
 	doms     []int32 // what they look at
 	gaps     []gap   // what may be missing
 	never    bool    // none of them is unknown while nothing is missing
@@ -56,13 +57,14 @@ const (
 // builder builds one stage after another.
 type builder struct {
 	*Index
+	few   int
 	split splitter
 	parts partsBuilder
 }
 
 func (b *builder) stage(conds []*lang.Condition, first int32) stage {
 	st := stage{first: first, end: first + int32(len(conds)), never: true}
-	if len(conds) <= few {
+	if st.small = len(conds) <= b.few; st.small {
 		return st
 	}
 	used := map[int32]bool{}

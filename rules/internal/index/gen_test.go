@@ -2,6 +2,7 @@ package index
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -302,11 +303,11 @@ func (a author) event() *feedback.Event {
 
 func (a author) attributes(kinds map[string]feedback.Kind, percent int) feedback.Attributes {
 	out := feedback.Attributes{}
-	for name, k := range kinds {
+	for _, name := range slices.Sorted(maps.Keys(kinds)) { // in an order of their own, so that a seed repeats a run
 		if a.chance(percent) {
 			continue
 		}
-		switch k {
+		switch kinds[name] {
 		case feedback.String:
 			out[name] = feedback.StringValue(a.value())
 		case feedback.Number:

@@ -41,11 +41,14 @@ type Index struct {
 
 // New returns the index of conditions of the program, in stages that are looked for one after the other, such as before
 // and after an event is labelled anew. The conditions are numbered through all stages.
-func New(p *lang.Program, stages ...[]*lang.Condition) *Index {
+func New(p *lang.Program, stages ...[]*lang.Condition) *Index { return build(p, few, stages) }
+
+// build is New for another number of conditions up to which a stage asks each of them.
+func build(p *lang.Program, few int, stages [][]*lang.Condition) *Index {
 	x := &Index{conds: slices.Concat(stages...), tests: p.Tests(), asked: &asked{}}
 	x.doms, x.views = domainsOf(p)
 	x.gaps = make([]uint64, len(x.conds))
-	b := builder{Index: x, split: splitter{doms: x.doms, views: x.views}, parts: partsBuilder{doms: x.doms, asked: x.asked}}
+	b := builder{Index: x, few: few, split: splitter{doms: x.doms, views: x.views}, parts: partsBuilder{doms: x.doms, asked: x.asked}}
 	first := int32(0)
 	for _, conds := range stages {
 		x.stages = append(x.stages, b.stage(conds, first))
@@ -58,7 +61,7 @@ func New(p *lang.Program, stages ...[]*lang.Condition) *Index {
 // Match appends the numbers of the stage's conditions that are true for the frame's event, in ascending order.
 func (x *Index) Match(s *Scratch, f *lang.Frame, stage int, out []int32) []int32 {
 	st := &x.stages[stage]
-	if st.small() {
+	if st.small {
 		return x.each(f, st, lang.True, int(st.end), out)
 	}
 	s.classify(x, f, st)
@@ -77,8 +80,6 @@ func (x *Index) Match(s *Scratch, f *lang.Frame, stage int, out []int32) []int32
 	out = x.matchLeaf(s, f, st.leaf, out)
 	return s.merge(out, from, middle)
 }
-
-func (st *stage) small() bool { return st.end-st.first <= few }
 
 // each asks every condition of a stage.
 func (x *Index) each(f *lang.Frame, st *stage, want lang.Truth, limit int, out []int32) []int32 {
@@ -147,7 +148,7 @@ func (x *Index) Unknown(s *Scratch, f *lang.Frame, stage, limit int, out []int32
 	if limit <= 0 {
 		return out
 	}
-	if st.small() {
+	if st.small {
 		return x.each(f, st, lang.Unknown, limit, out)
 	}
 	s.classify(x, f, st)

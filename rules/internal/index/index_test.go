@@ -1,10 +1,15 @@
 package index
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"slices"
+	"strings"
+	"sync"
 	"testing"
 
 	"github.com/closedloop/closedloop/rules/internal/lang"
+	"github.com/closedloop/closedloop/sdk/feedback"
 )
 
 // trial is conditions in stages, with the way to ask each of them.
@@ -37,7 +42,7 @@ func compiled(tb testing.TB, a author, sources []string, stages int) *trial {
 		t.stages = append(t.stages, t.conds[from:to])
 		from = to
 	}
-	t.index = New(t.program, t.stages...)
+	t.index = build(t.program, []int{0, few}[a.IntN(2)], t.stages)
 	return t
 }
 
@@ -132,4 +137,138 @@ func TestIndexAgreesWithTheLoop(t *testing.T) {
 	if yes < all/50 || open < all/50 {
 		t.Errorf("the conditions decide nothing")
 	}
+}
+
+// One index serves many goroutines at once, and a scratch serves one frame after another.
+func TestConcurrentMatches(t *testing.T) {
+	t.Parallel()
+	a := choices(t)
+	a.world = a.newWorld()
+	sources := make([]string, 300)
+	for i := range sources {
+		sources[i] = a.condition(3)
+	}
+	tr := compiled(t, a, sources, 2)
+	events := make([]*feedback.Event, 20)
+	want := make([][][]int32, len(events))
+	plain := tr.program.NewFrame()
+	for i := range events {
+		events[i] = a.event()
+		plain.Reset(events[i])
+		for stage := range tr.stages {
+			want[i] = append(want[i], tr.loop(plain, stage, lang.True), tr.loop(plain, stage, lang.Unknown))
+		}
+	}
+	scratches := sync.Pool{New: func() any { return tr.index.NewScratch() }}
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			f := tr.program.NewFrame()
+			for range 3 {
+				for i, ev := range events {
+					s, _ := scratches.Get().(*Scratch)
+					f.Reset(ev)
+					for stage := range tr.stages {
+						yes, open := tr.index.Match(s, f, stage, nil), tr.index.Unknown(s, f, stage, 1<<30, nil)
+						if !slices.Equal(yes, want[i][2*stage]) || !slices.Equal(open, want[i][2*stage+1]) {
+							t.Error("differs between goroutines")
+						}
+					}
+					s.Release()
+					scratches.Put(s)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestMatchesAllocateNothing(t *testing.T) {
+	if raced {
+		t.Skip("allocations are not counted under the race detector")
+	}
+	for _, scoped := range []bool{true, false} {
+		b := newBench(t, scoped, 1000)
+		x := New(b.program, b.conds)
+		s, f := x.NewScratch(), b.program.NewFrame()
+		var out []int32
+		match := func() {
+			for i, ev := range b.events[:100] {
+				if i%3 == 0 { // something is missing
+					without := *ev.Item
+					without.Score, without.Location, without.Customer.Segment = nil, "", ""
+					ev = &feedback.Event{Item: &without}
+				}
+				f.Reset(ev)
+				out = x.Match(s, f, 0, out[:0])
+				out = x.Unknown(s, f, 0, 100, out)
+			}
+		}
+		match()
+		if n := testing.AllocsPerRun(10, match); n > 2*34 { // the events that are made here
+			t.Errorf("%v allocations", n)
+		}
+	}
+}
+
+// What the index is made of grows with the number of conditions, whatever they are.
+func TestHostileConditions(t *testing.T) {
+	t.Parallel()
+	a := choices(t)
+	a.world = a.newWorld()
+	deep := "score > 1"
+	for range 20 {
+		deep = "(" + deep + " ?? (" + a.atom() + "))"
+	}
+	wide := "score > 1"
+	for i := range 150 {
+		wide += fmt.Sprintf(" or score == %d and text contains \"%d\"", i, i)
+	}
+	sources := []string{deep, wide}
+	for i := range 1500 {
+		sources = append(sources,
+			fmt.Sprintf("score > %d.5", i), fmt.Sprintf("customer.arr in [%d, %d]", i, 2*i), fmt.Sprintf("text contains %q", strings.Repeat("a", 1+i%300)),
+			fmt.Sprintf(`"t%d" in themes and location != "x%d"`, i, i), fmt.Sprintf(`text matches "(?i)x%d|y%d"`, i, i), fmt.Sprintf("location == \"shop-%d\"", i%10))
+	}
+	tr := compiled(t, a, sources, 1)
+	f, plain, s := tr.program.NewFrame(), tr.program.NewFrame(), tr.index.NewScratch()
+	for range 5 {
+		ev := a.event()
+		ev.Item.Text += strings.Repeat("a", 500) + "X77 1"
+		if ev.Labels != nil {
+			ev.Labels.Themes = append(ev.Labels.Themes, feedback.Theme{Path: feedback.ThemePath(strings.Repeat("/", 5000))}, feedback.Theme{Path: "t70/x"})
+		}
+		f.Reset(ev)
+		plain.Reset(ev)
+		tr.compare(t, s, f, plain, 0)
+	}
+}
+
+// FuzzIndex compares the index with the loop on a condition and an event that the fuzzer makes up, among others.
+func FuzzIndex(f *testing.F) {
+	first := author{Rand: rand.New(rand.NewPCG(15, 16))}
+	first.world = first.newWorld()
+	others := make([]string, 5)
+	for i := range others {
+		others[i] = first.condition(2)
+	}
+	for range 12 {
+		f.Add(first.condition(1), first.sentence(), first.theme(), float64(first.IntN(11)))
+	}
+	f.Fuzz(func(t *testing.T, source, text, theme string, score float64) {
+		a := author{Rand: rand.New(rand.NewPCG(17, 18)), world: first.world}
+		sources := append([]string{source, "not (" + source + ")"}, others...)
+		tr := compiled(t, a, append(sources, "("+source+") and score > 1", "("+source+") or ("+others[0]+")"), 1)
+		fr, plain, s := tr.program.NewFrame(), tr.program.NewFrame(), tr.index.NewScratch()
+		for range 2 {
+			ev := a.event()
+			ev.Item.Text, ev.Item.Location, ev.Item.Score = text, theme, &score
+			if ev.Labels != nil {
+				ev.Labels.Themes = append(ev.Labels.Themes, feedback.Theme{Path: feedback.ThemePath(theme), Confidence: score})
+			}
+			fr.Reset(ev)
+			plain.Reset(ev)
+			tr.compare(t, s, fr, plain, 0)
+		}
+	})
 }

@@ -18,6 +18,7 @@ type leaf struct {
 	sums   [][]uint64
 	groups []group
 	keyed  []keyGroup
+	every  int32 // the mask of all rows
 	gaps   []gapMask
 	access []gapMask // of the rows that stand in postings too, by domain
 }
@@ -75,10 +76,13 @@ type leafBuilder struct {
 func newLeaf(doms []domain, asked *asked, rows []placed) *leaf {
 	blocks := (len(rows) + 64*block - 1) / (64 * block)
 	b := &leafBuilder{leaf: &leaf{words: blocks * block}, doms: doms, rows: rows, seen: map[uint64][]int32{}, left: make([]row, len(rows))}
+	every := b.newMask()
 	for i, p := range rows {
+		set1(every, i)
 		b.rules = append(b.rules, p.rule)
 		b.left[i] = p.row.without(p.skip)
 	}
+	b.every = b.intern(every)
 	byRange, byKey := b.usage()
 	for _, d := range byRange {
 		if len(b.masks) < maxMasks && len(b.groups) < maxGroups {

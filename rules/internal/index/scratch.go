@@ -163,6 +163,9 @@ func (s *Scratch) aim(x *Index, l *leaf, wide bool) {
 		}
 		w.all(l, mask)
 	}
+	if len(w.and)+len(w.or) == 0 {
+		w.all(l, l.every)
+	}
 }
 
 // merge merges two runs of ascending numbers, from a to b and from b to the end, leaving out repetitions.

@@ -13,7 +13,7 @@ import (
 // ErrNotRunning says that no engine works on a state directory.
 var ErrNotRunning = admin.ErrNotRunning
 
-// Queries is what can be asked of a program's state: of a State that this process opened, an Engine, or a Client of
+// Queries is what can be asked of a program's state, and the silences that people set in it: of a State that this process opened, an Engine, or a Client of
 // an engine in another process.
 type Queries interface {
 	Items(context.Context, ItemQuery) ([]Item, error)
@@ -22,6 +22,9 @@ type Queries interface {
 	Explain(context.Context, feedback.ItemID) (*Explanation, error)
 	Cases(context.Context, CaseQuery) ([]feedback.Case, error)
 	Alerts(context.Context) ([]feedback.Alert, error)
+	Silences(context.Context) ([]Silence, error)
+	Silence(context.Context, Silence) (Silence, error)
+	Unsilence(ctx context.Context, id string) (Silence, error)
 	Deliveries(ctx context.Context, destination string, limit int) ([]feedback.Delivery, error)
 	DeadLetters(ctx context.Context, kind feedback.DeadLetterKind, limit int) ([]feedback.DeadLetter, error)
 	Themes(context.Context, MetricQuery) ([]Theme, error)
@@ -61,6 +64,9 @@ func (e *Engine) serveAdmin() (*admin.Server, error) {
 		"explain":   method(e.Explain),
 		"cases":     method(e.Cases),
 		"alerts":    method(func(ctx context.Context, _ none) ([]feedback.Alert, error) { return e.Alerts(ctx) }),
+		"silences":  method(func(ctx context.Context, _ none) ([]Silence, error) { return e.Silences(ctx) }),
+		"silence":   method(e.Silence),
+		"unsilence": method(e.Unsilence),
 		"deliveries": method(func(ctx context.Context, l listing) ([]feedback.Delivery, error) {
 			return e.Deliveries(ctx, l.Name, l.Limit)
 		}),
@@ -145,6 +151,21 @@ func (c *Client) Explain(ctx context.Context, id feedback.ItemID) (*Explanation,
 // Cases asks as State.Cases does.
 func (c *Client) Cases(ctx context.Context, q CaseQuery) ([]feedback.Case, error) {
 	return call[[]feedback.Case](ctx, c, "cases", q)
+}
+
+// Silences is State.Silences.
+func (c *Client) Silences(ctx context.Context) ([]Silence, error) {
+	return call[[]Silence](ctx, c, "silences", struct{}{})
+}
+
+// Silence is Engine.Silence.
+func (c *Client) Silence(ctx context.Context, q Silence) (Silence, error) {
+	return call[Silence](ctx, c, "silence", q)
+}
+
+// Unsilence is Engine.Unsilence.
+func (c *Client) Unsilence(ctx context.Context, id string) (Silence, error) {
+	return call[Silence](ctx, c, "unsilence", id)
 }
 
 // Alerts asks as State.Alerts does.

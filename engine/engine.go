@@ -122,7 +122,7 @@ func Open(ctx context.Context, dir string, o Options) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open state %s: %w", o.State, err)
 	}
-	e.State = &State{store: st, dir: o.State, zone: prog.Timezone, set: prog.Rules, clock: o.Now}
+	e.State = &State{store: st, dir: o.State, zone: prog.Timezone, set: prog.Rules, Clock: o.Now}
 	if err := e.assemble(ctx); err != nil {
 		return nil, errors.Join(err, e.Close(ctx))
 	}

@@ -33,7 +33,7 @@ const silenceKept = 7 * 24 * time.Hour
 // with it is an error of alert.Silence.Validate.
 func (s *State) Silence(ctx context.Context, q Silence) (Silence, error) {
 	if q.Starts == 0 {
-		q.Starts = feedback.TimeOf(s.clock())
+		q.Starts = feedback.TimeOf(s.Clock())
 	}
 	made, err := alert.NewSilence(alert.Silence{Rule: q.Rule, Key: q.Key, Starts: q.Starts, Ends: q.Ends, By: q.By, Why: q.Why})
 	if err != nil {
@@ -48,15 +48,19 @@ func (s *State) Silence(ctx context.Context, q Silence) (Silence, error) {
 
 // Unsilence ends a silence now. It returns ErrNotFound when there is none of that ID that has yet to end.
 func (s *State) Unsilence(ctx context.Context, id string) (Silence, error) {
-	now := feedback.TimeOf(s.clock())
+	now := feedback.TimeOf(s.Clock())
 	var ended alert.Silence
 	err := s.changeSilences(ctx, func(list []alert.Silence) ([]alert.Silence, error) {
 		i := slices.IndexFunc(list, func(q alert.Silence) bool { return q.ID == id && q.Ends > now })
 		if i < 0 {
 			return nil, fmt.Errorf("silence %s: %w", id, ErrNotFound)
 		}
-		list[i].Ends = max(now, list[i].Starts+1)
 		ended = list[i]
+		if ended.Ends = now; now <= ended.Starts {
+			ended.Ends = ended.Starts
+			return slices.Delete(list, i, i+1), nil
+		}
+		list[i] = ended
 		return list, nil
 	})
 	return Silence(ended), err
@@ -84,7 +88,7 @@ func (s *State) Silences(context.Context) ([]Silence, error) {
 
 // changeSilences replaces the list of silences, without those that ended long ago.
 func (s *State) changeSilences(ctx context.Context, change func([]alert.Silence) ([]alert.Silence, error)) error {
-	long := feedback.TimeOf(s.clock()).Add(-silenceKept)
+	long := feedback.TimeOf(s.Clock()).Add(-silenceKept)
 	return s.store.Update(ctx, func(tx *store.Tx) error {
 		list, err := store.Load[records.Silences](tx, records.SilencesKey())
 		if errors.Is(err, store.ErrNotFound) {

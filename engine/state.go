@@ -19,11 +19,13 @@ import (
 
 // State is what a program remembers. Its queries see the last durable commit, and never wait for a writer.
 type State struct {
+	// Clock tells the time, for what people do to the state. Defaults to the system's.
+	Clock func() time.Time
+
 	store *store.Store
 	dir   string
 	zone  *time.Location
 	set   *rules.Set // the program's; decisions may be of older sets
-	clock func() time.Time
 }
 
 // OpenState opens the state of the program in dir for queries only, without loading any plugin. The directory may be
@@ -44,7 +46,7 @@ func OpenState(ctx context.Context, dir, state string) (*State, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open state %s: %w", state, err)
 	}
-	return &State{store: st, dir: state, zone: prog.Timezone, set: prog.Rules, clock: time.Now}, nil
+	return &State{store: st, dir: state, zone: prog.Timezone, set: prog.Rules, Clock: time.Now}, nil
 }
 
 // Close releases the state.

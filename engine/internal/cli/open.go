@@ -51,7 +51,11 @@ func (a *app) open(ctx context.Context) (*session, error) {
 		return nil, err
 	}
 	client, state, err := eitherWay(ctx, s.dir, a.patience, func() (*engine.State, error) {
-		return engine.OpenState(ctx, a.dir, s.dir)
+		st, err := engine.OpenState(ctx, a.dir, s.dir)
+		if err == nil {
+			st.Clock = a.std.Now
+		}
+		return st, err
 	})
 	switch {
 	case errors.Is(err, engine.ErrNotFound):

@@ -161,10 +161,10 @@ func (a *app) alertsTable(s *session, alerts []feedback.Alert) {
 		a.none("alerts")
 		return
 	}
-	t := newTable(text("severity"), text("rule"), text("key"), digits("items"), text("first"), text("last"), elastic("summary"))
+	t := newTable(text("status"), text("severity"), text("rule"), text("key"), digits("items"), text("first"), text("last"), elastic("summary"))
 	for i := range alerts {
 		al := &alerts[i]
-		t.add(al.Severity, al.Rule, al.Key, grouped(al.Count), instant(al.FirstAt, s.zone), instant(al.LastAt, s.zone), al.Summary)
+		t.add(al.Status, al.Severity, al.Rule, strings.ReplaceAll(al.Key, "\x1f", ", "), grouped(al.Count), instant(al.FirstAt, s.zone), instant(al.LastAt, s.zone), al.Summary)
 	}
 	t.write(a.std.Out, a.std.Width)
 }

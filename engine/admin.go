@@ -22,6 +22,7 @@ type Queries interface {
 	Explain(context.Context, feedback.ItemID) (*Explanation, error)
 	Cases(context.Context, CaseQuery) ([]feedback.Case, error)
 	Alerts(context.Context) ([]feedback.Alert, error)
+	Windows(ctx context.Context, name string) ([]rules.WindowFigure, error)
 	Silences(context.Context) ([]Silence, error)
 	Silence(context.Context, Silence) (Silence, error)
 	Unsilence(ctx context.Context, id string) (Silence, error)
@@ -64,6 +65,7 @@ func (e *Engine) serveAdmin() (*admin.Server, error) {
 		"explain":   method(e.Explain),
 		"cases":     method(e.Cases),
 		"alerts":    method(func(ctx context.Context, _ none) ([]feedback.Alert, error) { return e.Alerts(ctx) }),
+		"windows":   method(func(ctx context.Context, l listing) ([]rules.WindowFigure, error) { return e.Windows(ctx, l.Name) }),
 		"silences":  method(func(ctx context.Context, _ none) ([]Silence, error) { return e.Silences(ctx) }),
 		"silence":   method(e.Silence),
 		"unsilence": method(e.Unsilence),
@@ -151,6 +153,11 @@ func (c *Client) Explain(ctx context.Context, id feedback.ItemID) (*Explanation,
 // Cases asks as State.Cases does.
 func (c *Client) Cases(ctx context.Context, q CaseQuery) ([]feedback.Case, error) {
 	return call[[]feedback.Case](ctx, c, "cases", q)
+}
+
+// Windows is State.Windows.
+func (c *Client) Windows(ctx context.Context, name string) ([]rules.WindowFigure, error) {
+	return call[[]rules.WindowFigure](ctx, c, "windows", listing{Name: name})
 }
 
 // Silences is State.Silences.

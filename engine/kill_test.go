@@ -19,6 +19,29 @@ import (
 	"github.com/closedloop/closedloop/sdk/feedback"
 )
 
+// killRules are rules that remember: a window, an alert on it, a throttled message and a digest.
+const killRules = programFiles + `
+-- rules/memory.yaml --
+version: 1
+windows:
+  all_1d: {metric: count, over: 24h, step: 10m}
+groups:
+  - name: over-time
+    rules:
+      - id: busy
+        when: win.all_1d.n >= 10
+        alert: {severity: info, notify: team, wait: 1ms, summary: "{win.all_1d.n} items"}
+  - name: throttled
+    rules:
+      - id: first-ones
+        when: has(score)
+        throttle: {every: 24h, max: 5}
+        do: [{alert: {severity: info, summary: an item, key: external_id}}]
+      - id: collected
+        when: nps >= 9
+        do: [{notify: {destination: team, message: "{text}", digest: 24h}}]
+`
+
 // victimEnv makes the test binary a victim: an engine on this program that ingests until it is killed.
 const victimEnv = "CLOSEDLOOP_TEST_VICTIM"
 
@@ -42,7 +65,9 @@ func victim() int {
 			for n := 0; ; n += caller + 1 {
 				var items []feedback.Item
 				for i := range caller + 1 {
-					items = append(items, answer(fmt.Sprintf("%s-%d-%d", round, caller, n+i), float64(n%11), "late #shipping"))
+					it := answer(fmt.Sprintf("%s-%d-%d", round, caller, n+i), float64(n%11), "late #shipping")
+					it.OccurredAt = feedback.TimeOf(time.Now())
+					items = append(items, it)
 				}
 				if _, err := e.Ingest(ctx, "app", items...); err != nil {
 					fmt.Fprintln(os.Stderr, err)
@@ -76,7 +101,7 @@ func kills(t *testing.T) int {
 // item that was acknowledged must be there once, with its decision, its case and its message, and every other item
 // with all of them or not at all.
 func TestKilledAtAnyMoment(t *testing.T) {
-	dir := writeProgram(t, programFiles)
+	dir := writeProgram(t, killRules)
 	random := seeded(t)
 	acked := map[string]bool{}
 	for round := range kills(t) {
@@ -166,15 +191,21 @@ func examine(t *testing.T, dir string, acked map[string]bool) {
 		t.Fatal(err)
 	}
 	for _, d := range deliveries {
-		messages[d.Item]++
+		if d.Kind == "notify" {
+			messages[d.Item]++
+		}
 	}
 	dead, err := e.DeadLetters(ctx, feedback.DeadDelivery, every)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, l := range dead {
-		messages[l.Delivery.Item]++
+		if l.Delivery.Kind == "notify" {
+			messages[l.Delivery.Item]++
+		}
+		deliveries = append(deliveries, *l.Delivery)
 	}
+	examineMemory(t, e, len(items), deliveries)
 	caseOf := map[feedback.ItemID]int{}
 	for _, c := range cases {
 		caseOf[c.Item]++
@@ -199,6 +230,43 @@ func examine(t *testing.T, dir string, acked map[string]bool) {
 		if !seen[id] {
 			t.Errorf("item %s was acknowledged and is gone", id)
 		}
+	}
+}
+
+// examineMemory compares what the rules remember with the items: each counts once in the window, the alert that began
+// with the tenth was told once, and the throttle let five pass.
+func examineMemory(t *testing.T, e *engine.Engine, items int, deliveries []feedback.Delivery) {
+	t.Helper()
+	windows, err := e.Windows(t.Context(), "all_1d")
+	if err != nil || len(windows) != 1 || windows[0].N != int64(items) {
+		t.Errorf("the window tells %+v, want %d items (%v)", windows, items, err)
+	}
+	told := 0
+	keys := map[string]bool{}
+	for _, d := range deliveries {
+		if keys[d.Key] {
+			t.Errorf("the message %s is there twice", d.Key)
+		}
+		keys[d.Key] = true
+		if d.Kind == "alert" {
+			told++
+		}
+	}
+	alerts, err := e.Alerts(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	raised := 0
+	for _, a := range alerts {
+		if a.Rule == "first-ones" {
+			raised++
+		}
+		if a.Rule == "busy" && a.Status != "firing" {
+			t.Errorf("the alert is %s", a.Status)
+		}
+	}
+	if told != 1 || raised != 5 {
+		t.Errorf("the alert was told %d times and %d items passed the throttle, want 1 and 5", told, raised)
 	}
 }
 

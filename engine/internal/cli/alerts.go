@@ -4,11 +4,14 @@ import (
 	"context"
 	"fmt"
 	"os/user"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/closedloop/closedloop/engine"
+	"github.com/closedloop/closedloop/rules"
 	"github.com/closedloop/closedloop/sdk/feedback"
 )
 
@@ -119,4 +122,35 @@ func (a *app) unsilenceCommand() *cobra.Command {
 	}
 	a.programFlags(cmd)
 	return cmd
+}
+
+func (a *app) showWindows() *cobra.Command {
+	var name string
+	cmd := &cobra.Command{
+		Use:     "windows",
+		Short:   "Show what the windows of the rules tell now",
+		Example: "  closedloop show windows -C examples/retail --name nps_7d",
+	}
+	cmd.Flags().StringVar(&name, "name", "", "only the window with this `name`")
+	return listed(a, cmd, func(ctx context.Context, s *session) ([]rules.WindowFigure, error) {
+		return s.Windows(ctx, name)
+	}, a.windowsTable)
+}
+
+func (a *app) windowsTable(_ *session, figures []rules.WindowFigure) {
+	if len(figures) == 0 {
+		a.none("observations in windows")
+		return
+	}
+	number := func(v *float64) string {
+		if v == nil {
+			return "unknown"
+		}
+		return strconv.FormatFloat(*v, 'g', 4, 64)
+	}
+	t := newTable(text("window"), elastic("key"), digits("n"), digits("value"), digits("low"), digits("high"))
+	for _, f := range figures {
+		t.add(f.Window, strings.Join(f.Key, ", "), grouped(int(f.N)), number(f.Value), number(f.Lo), number(f.Hi))
+	}
+	t.write(a.std.Out, a.std.Width)
 }

@@ -17,7 +17,7 @@ func (a *app) showCommand() *cobra.Command {
 		`  closedloop show items -C examples/retail --class detractor --since 7d
   closedloop show cases --status open --queue product
   closedloop show deliveries --json`,
-		a.showItems(), a.showItem(), a.showDecisions(), a.showThemes(), a.showCases(), a.showAlerts(), a.showDeliveries(),
+		a.showItems(), a.showItem(), a.showDecisions(), a.showThemes(), a.showCases(), a.showAlerts(), a.showWindows(), a.showDeliveries(),
 		a.showDead(), a.showStats(), a.showMetrics())
 }
 

@@ -22,6 +22,7 @@ type checker struct {
 	decided   *rehearsal.Step // nil in a step without an event
 	explained *rules.Explanation
 	told      int // notices before the step
+	about     *about
 	failures  []Failure
 }
 
@@ -38,7 +39,7 @@ func (c *checker) check(x *expectation) {
 	}
 	if x.unknown != nil {
 		d := &c.decided.Decision
-		c.list("unknown", x.unknown.line, x.unknown.names, d.Unknown, true)
+		c.list("unknown", x.unknown.line, x.unknown.names, c.about.of(d.Unknown, x.unknown.names), true)
 	}
 	if x.themes != nil || x.sentiment != nil {
 		c.labels(x)
@@ -357,7 +358,7 @@ func (c *checker) suppressed(want *named) {
 		found = append(found, s.Rule)
 		by[s.Rule] = s.By
 	}
-	c.list("suppressed", want.line, want.names, found, true)
+	c.list("suppressed", want.line, want.names, c.about.of(found, want.names), true)
 	for _, rule := range want.names {
 		if b, ok := want.by[rule]; ok && by[rule] != "" && by[rule] != b {
 			c.fail(want.line, "suppressed."+rule, b, by[rule])

@@ -153,13 +153,13 @@ func (r *reader) test(n *source.Node, defaults []patch) test {
 	}
 	for _, e := range steps.List() {
 		s := r.step(e, own, at)
-		if s.at < at {
+		if s.at < at && (len(t.steps) > 0 || n.Get("at") != nil) {
 			e.Get("at").Problem("wrong_value", "found an instant before that of the step before, expected time to go on")
 		}
 		if len(t.steps) > 0 && s.at > t.steps[0].at.Add(maxSpan) {
 			e.Get("at").Problem("wrong_value", "found an instant more than %d days after the first step", maxSpan/(24*time.Hour))
 		}
-		at = max(at, s.at)
+		at = s.at
 		s.windows = append(stated, s.windows...)
 		stated = nil
 		t.steps = append(t.steps, s)

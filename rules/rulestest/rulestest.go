@@ -109,8 +109,9 @@ func Run(set *rules.Set, files []*File) *Report {
 		report.Problems = problems
 		own := newTally(set)
 		if len(problems) == 0 {
+			about := newAbout(set, s.files)
 			for i := range s.tests {
-				t := s.tests[i].run(set, f.Name, own)
+				t := s.tests[i].run(set, f.Name, about, own)
 				if !t.OK() {
 					report.Failed++
 				}
@@ -129,8 +130,33 @@ func Run(set *rules.Set, files []*File) *Report {
 	return out
 }
 
+// about is the rules that a file of tests is about: those of the rule files that it names, or all.
+type about struct {
+	all   bool
+	rules map[string]bool
+}
+
+func newAbout(set *rules.Set, files []string) *about {
+	a := &about{all: files == nil, rules: map[string]bool{}}
+	for _, info := range set.Rules() {
+		a.rules[info.ID] = slices.Contains(files, info.File)
+	}
+	return a
+}
+
+// of returns those of some rules that the file is about, or that it names.
+func (a *about) of(found, named []string) []string {
+	var out []string
+	for _, rule := range found {
+		if a.all || a.rules[rule] || slices.Contains(named, rule) {
+			out = append(out, rule)
+		}
+	}
+	return out
+}
+
 // run runs one test in a world of its own.
-func (t *test) run(set *rules.Set, file string, cover *tally) Test {
+func (t *test) run(set *rules.Set, file string, about *about, cover *tally) Test {
 	out := Test{File: file, Line: t.pos.Line, Name: t.name}
 	w := rehearsal.New(set, rehearsal.Options{})
 	items := 0
@@ -141,7 +167,7 @@ func (t *test) run(set *rules.Set, file string, cover *tally) Test {
 		for _, win := range s.windows {
 			w.SetWindow(win.name, win.key, win.figure)
 		}
-		c := checker{set: set, world: w, step: i + 1, told: told}
+		c := checker{set: set, world: w, step: i + 1, told: told, about: about}
 		if s.event != nil {
 			items++
 			ev := s.item(items)

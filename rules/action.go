@@ -195,8 +195,10 @@ func (b *builder) notify(r *rule, n *source.Node) (action, bool) {
 		c.Key().Problem("duplicate", "found channel beside destination, which mean the same")
 	}
 	if to == nil {
-		n.Problem("missing_key", "missing key %q", "destination")
-		return a, false
+		if !n.Omitted("destination") && !n.Omitted("channel") {
+			n.Problem("missing_key", "missing key %q", "destination")
+		}
+		return a, false // a destination that is left empty tells nobody
 	}
 	a.destination = b.declared("destination", to, b.env.Destinations)
 	a.target = a.destination

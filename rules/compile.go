@@ -30,17 +30,33 @@ const semantics = "closedloop rules 1"
 type builder struct {
 	env      Env
 	lang     *lang.Compiler
-	roots    []*source.Node
+	roots    []fileRoot
 	set      *Set
 	problems source.Problems
 	places   map[string]source.Pos // what must be unique, such as "rule x", with where it was first
 	nodes    map[string]*source.Node
+	file     fileRoot // that is being read
 	// windowNodes are where the windows of the set are declared.
-	windowNodes []*source.Node
+	windowNodes []fileRoot
 	order       map[string]int // of all rules, as they are evaluated
 	// tableRowNodes are the rows of decision tables, by the name of the table.
 	tableRowNodes map[string][]*source.Node
 	tableCost     int64 // of the tables that rules use, in the unit of MaxCost
+}
+
+// fileRoot is a node of a file with the parameters that the file's expressions read.
+type fileRoot struct {
+	*source.Node
+	params map[string]any
+}
+
+// eachFile reads something of every file.
+func (b *builder) eachFile(read func(*source.Node)) {
+	for _, root := range b.roots {
+		b.lang.UseParams(root.params)
+		b.file = root
+		read(root.Node)
+	}
 }
 
 // Compile compiles rule files, in the order given, as one set: they share lists, macros and the policies of outputs. The
@@ -53,28 +69,25 @@ func Compile(files []File, env Env) (*Set, error) {
 		env: env, lang: lang.NewCompiler(fieldsOf(env), env.Timezone), set: &Set{outputs: defaultPolicies, calendars: map[string]*calendar.Calendar{}, tellings: map[string]telling{}, digests: map[Instance]alert.Rhythm{}},
 		places: map[string]source.Pos{}, nodes: map[string]*source.Node{}, order: map[string]int{}, tableRowNodes: map[string][]*source.Node{},
 	}
-	for _, f := range files {
-		root, problems := source.Parse(f.Name, f.Data)
+	for i := range files {
+		root, problems := source.Parse(files[i].Name, files[i].Data)
 		b.problems = append(b.problems, problems...)
 		if root != nil {
-			b.roots = append(b.roots, root)
+			b.roots = append(b.roots, fileRoot{root, b.params(&files[i], root)})
 		}
 	}
-	for _, root := range b.roots {
-		b.declare(root)
-	}
+	b.eachFile(b.declare)
 	b.lang.DefineTheme()
 	for i, w := range b.set.windows {
-		b.window(w, b.windowNodes[i])
+		b.lang.UseParams(b.windowNodes[i].params)
+		b.window(w, b.windowNodes[i].Node)
 	}
-	for _, root := range b.roots {
-		b.tables(root)
-	}
-	for _, root := range b.roots {
+	b.eachFile(b.tables)
+	b.eachFile(func(root *source.Node) {
 		for _, n := range root.Get("groups").List() {
 			b.group(n)
 		}
-	}
+	})
 	b.lang.CheckMacros()
 	b.checkRuleNames()
 	b.checkConflicts()
@@ -116,6 +129,7 @@ func hashOf(files []File, env Env) string {
 		write(h, "file")
 		write(h, f.Name)
 		write(h, string(f.Data))
+		writeParams(h, f.Params)
 	}
 	for i, kinds := range [...]map[string]feedback.Kind{env.Attributes, env.CustomerAttributes} {
 		for _, name := range slices.Sorted(maps.Keys(kinds)) {
@@ -151,7 +165,7 @@ var laterFile = map[string]string{"timezone": "dates are days of the program's t
 
 // declare reads what the groups of all files may use.
 func (b *builder) declare(root *source.Node) {
-	if !root.ObjectBut(laterFile, "version", "description", "lists", "macros", "calendars", "pools", "windows", "tables", "outputs", "groups") {
+	if !root.ObjectBut(laterFile, "version", "description", "params", "lists", "macros", "calendars", "pools", "windows", "tables", "outputs", "groups") {
 		return
 	}
 	if v := root.Need("version"); v != nil && v.Any() != 1 {
@@ -214,6 +228,10 @@ func (b *builder) list(e source.Entry) {
 
 // expressionOf returns the text of an expression, which may be a bare true or false.
 func expressionOf(n *source.Node) (string, bool) {
+	if n.Replaced() {
+		n.ProblemHint("not_allowed", "write params.NAME", "found ${...} in an expression")
+		return "", false
+	}
 	if v, ok := n.Any().(bool); ok {
 		return fmt.Sprint(v), true
 	}

@@ -35,7 +35,7 @@ func TestReadme(t *testing.T) {
 		for _, f := range files {
 			snippets++
 			used.WriteString(f)
-			if _, err := Compile([]File{{"README.md", []byte(f)}}, env()); err != nil {
+			if _, err := Compile([]File{{Name: "README.md", Data: []byte(f)}}, env()); err != nil {
 				t.Errorf("%v\nin\n%s", err, f)
 			}
 		}

@@ -39,6 +39,8 @@ import (
 type File struct {
 	Name string // as it stands in problems
 	Data []byte // YAML
+	// Params are values of parameters that the file declares: string, int, float64, bool, or []any of strings or numbers.
+	Params map[string]any `json:",omitempty"`
 }
 
 // Env is what a program declares outside of its rule files.

@@ -19,9 +19,9 @@ import (
 func TestFilesShareListsMacrosAndNames(t *testing.T) {
 	t.Parallel()
 	files := []File{
-		{"a.yaml", []byte("version: 1\nlists: {tiers: [gold]}\nmacros: {low: score <= 6}\n")},
-		{"b.yaml", []byte("version: 1\nmacros: {vip: customer.tier in lists.tiers}\ngroups: [{name: g, rules: [{id: r, when: low and vip, do: [{tag: x}]}]}]\n")},
-		{"c.yaml", []byte("version: 1\ngroups: [{name: h, match: first, rules: [{id: s, description: all, severity: info, mode: shadow, when: true, do: [{tag: y}, {case: {}}]}]}]\n")},
+		{Name: "a.yaml", Data: []byte("version: 1\nlists: {tiers: [gold]}\nmacros: {low: score <= 6}\n")},
+		{Name: "b.yaml", Data: []byte("version: 1\nmacros: {vip: customer.tier in lists.tiers}\ngroups: [{name: g, rules: [{id: r, when: low and vip, do: [{tag: x}]}]}]\n")},
+		{Name: "c.yaml", Data: []byte("version: 1\ngroups: [{name: h, match: first, rules: [{id: s, description: all, severity: info, mode: shadow, when: true, do: [{tag: y}, {case: {}}]}]}]\n")},
 	}
 	set, err := Compile(files, env())
 	if err != nil {
@@ -37,7 +37,7 @@ func TestFilesShareListsMacrosAndNames(t *testing.T) {
 	if got := set.Rules(); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v", got)
 	}
-	files[2] = File{"c.yaml", []byte("version: 1\nmacros: {low: score < 3}\noutputs: {queue: first}\ngroups: [{name: g, rules: [{id: r, when: scroe > 3, do: [{tag: y}]}]}]\n")}
+	files[2] = File{Name: "c.yaml", Data: []byte("version: 1\nmacros: {low: score < 3}\noutputs: {queue: first}\ngroups: [{name: g, rules: [{id: r, when: scroe > 3, do: [{tag: y}]}]}]\n")}
 	files[0].Data = append(files[0].Data, []byte("outputs: {queue: error}\n")...)
 	got := problemsOf(t, files...).Error()
 	want2 := `c.yaml:2:10: found the macro low again, it stands at a.yaml:3:10 already
@@ -52,7 +52,7 @@ c.yaml:4:42: unknown field "scroe" (did you mean "score"?)`
 
 func TestEmptySet(t *testing.T) {
 	t.Parallel()
-	for _, files := range [][]File{nil, {{"a.yaml", []byte("version: 1\n")}}} {
+	for _, files := range [][]File{nil, {{Name: "a.yaml", Data: []byte("version: 1\n")}}} {
 		set, err := Compile(files, Env{})
 		if err != nil {
 			t.Fatal(err)
@@ -75,7 +75,7 @@ func TestHash(t *testing.T) {
 		if change != nil {
 			change(&e)
 		}
-		set, err := Compile([]File{{name, []byte(text)}}, e)
+		set, err := Compile([]File{{Name: name, Data: []byte(text)}}, e)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -109,7 +109,7 @@ func TestDatesAreDaysOfTheProgramsZone(t *testing.T) {
 	for offset, want := range map[int]bool{0: true, 14: true, -12: true, -13: false} {
 		e := env()
 		e.Timezone = time.FixedZone("x", offset*3600)
-		set, err := Compile([]File{{"a", []byte(one(`occurred_at >= date("2026-03-01")`, "{tag: x}"))}}, e)
+		set, err := Compile([]File{{Name: "a", Data: []byte(one(`occurred_at >= date("2026-03-01")`, "{tag: x}"))}}, e)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -301,7 +301,7 @@ func TestCostOfASetIsBounded(t *testing.T) {
 	for i := range 400 {
 		fmt.Fprintf(&b, "      - {id: r%d, when: 'text matches \"(x%d){120}\"', do: [{tag: x}]}\n", i, i)
 	}
-	if got := problemsOf(t, File{"a.yaml", []byte(b.String())}); len(got) != 1 || got[0].Code != "too_costly" {
+	if got := problemsOf(t, File{Name: "a.yaml", Data: []byte(b.String())}); len(got) != 1 || got[0].Code != "too_costly" {
 		t.Errorf("%v", got)
 	}
 }
@@ -318,7 +318,7 @@ func TestLargeMacrosInManyRules(t *testing.T) {
 	for i := range 200 {
 		fmt.Fprintf(&b, "      - {id: r%d, when: 'm13 or score > %d', do: [{tag: x}]}\n", i, i)
 	}
-	if got := problemsOf(t, File{"a.yaml", []byte(b.String())}); len(got) != 1 || got[0].Code != "too_costly" {
+	if got := problemsOf(t, File{Name: "a.yaml", Data: []byte(b.String())}); len(got) != 1 || got[0].Code != "too_costly" {
 		t.Errorf("%v", got)
 	}
 }
@@ -376,7 +376,7 @@ func FuzzCompile(f *testing.F) {
 	}
 	f.Add([]byte(one("not (a.b ?? [1])", "{assign: {queue: x}}")), 0.0, "", "", 0.0)
 	f.Fuzz(func(t *testing.T, data []byte, score float64, text, theme string, sentiment float64) {
-		set, err := Compile([]File{{"f.yaml", data}}, env())
+		set, err := Compile([]File{{Name: "f.yaml", Data: data}}, env())
 		if err != nil {
 			if set != nil {
 				t.Fatal("a set beside an error")

@@ -95,7 +95,7 @@ func TestProblemsGolden(t *testing.T) {
 			t.Fatal(err)
 		}
 		var b strings.Builder
-		if err := problemsOf(t, File{filepath.Base(file), data}).Render(&b); err != nil {
+		if err := problemsOf(t, File{Name: filepath.Base(file), Data: data}).Render(&b); err != nil {
 			t.Fatal(err)
 		}
 		golden(t, strings.TrimSuffix(file, ".yaml")+".txt", b.String())

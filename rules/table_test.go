@@ -241,7 +241,7 @@ func TestLargeTable(t *testing.T) {
 	if n := testing.AllocsPerRun(10, func() { set.tables[0].fits(f) }); n > 0 && !raced {
 		t.Errorf("choosing a row allocates %v times", n)
 	}
-	problems := problemsOf(t, File{"big.yaml", []byte(b.String() + "      - [x, 1, y]\n")})
+	problems := problemsOf(t, File{Name: "big.yaml", Data: []byte(b.String() + "      - [x, 1, y]\n")})
 	if len(problems) != 1 || !strings.Contains(problems[0].Message, "found 1025 rows, expected 1 to 1024") {
 		t.Error(problems)
 	}

@@ -168,7 +168,7 @@ var signs = []string{"==", "!=", "<=", ">=", "<", ">"}
 // tableTest reads a cell that is an expression, and reports whether it is one.
 func (b *builder) tableTest(c *column, row int, text string, n *source.Node) bool {
 	short := slices.ContainsFunc(signs, func(s string) bool { return strings.HasPrefix(text, s) })
-	if !short && !lang.AboutIt(text, c.input.Kind() == feedback.String) {
+	if n.Replaced() || !short && !lang.AboutIt(text, c.input.Kind() == feedback.String) {
 		return false
 	}
 	source, shift := text, 0

@@ -55,7 +55,7 @@ func (b *builder) windows(root *source.Node) {
 		b.lang.DefineWindow(e.Name, len(b.set.windows))
 		w := &windowDecl{info: WindowInfo{Name: e.Name}, theme: -1, confidence: 0.95}
 		b.set.windows = append(b.set.windows, w)
-		b.windowNodes = append(b.windowNodes, e.Value)
+		b.windowNodes = append(b.windowNodes, fileRoot{e.Value, b.file.params})
 	}
 }
 

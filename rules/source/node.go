@@ -21,6 +21,9 @@ type Node struct {
 	key     *Node
 	list    []*Node
 	entries []Entry
+
+	replaced bool     // by Substitute
+	omitted  []string // by Substitute
 }
 
 // Entry is one key of a map with its value.

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/closedloop/closedloop/rules/packs"
 	"github.com/closedloop/closedloop/rules/source"
 	"github.com/closedloop/closedloop/sdk"
 )
@@ -83,7 +84,7 @@ func (l *loader) load() error {
 	}
 	l.root = root
 	if !root.Object("version", "name", "timezone", "state", "pins", "attributes", "secrets", "sources", "categorizers",
-		"destinations", "queues", "rules") {
+		"destinations", "queues", "packs", "rules") {
 		return nil
 	}
 	l.readHead()
@@ -206,7 +207,7 @@ func (l *loader) told(problems source.Problems) source.Problems {
 
 // toldName returns a name of a file, relative to the program's folder, as it is told.
 func (l *loader) toldName(file string) string {
-	if file == "" || strings.HasPrefix(file, nativePrefix) || filepath.IsAbs(filepath.FromSlash(file)) {
+	if file == "" || strings.HasPrefix(file, nativePrefix) || strings.HasPrefix(file, packs.FilePrefix) || filepath.IsAbs(filepath.FromSlash(file)) {
 		return file
 	}
 	return filepath.ToSlash(filepath.Join(l.given, filepath.FromSlash(file)))

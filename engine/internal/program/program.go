@@ -53,7 +53,7 @@ type Program struct {
 	Destinations []Plugin
 	Queues       []Queue
 
-	RuleFiles []rules.File // their names are relative to Dir, with slashes
+	RuleFiles []rules.File // packs first; the names of the others are relative to Dir, with slashes
 	RuleEnv   rules.Env    // what the program declares for its rules
 	Rules     *rules.Set
 

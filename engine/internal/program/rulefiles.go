@@ -16,8 +16,10 @@ import (
 // defaultRules is where rule files are when the program does not say.
 const defaultRules = "rules/*.yaml"
 
-// readRules reads the rule files and compiles them as one set.
+// readRules reads the packs and the rule files, and compiles them as one set, the packs first.
 func (l *loader) readRules() {
+	env := l.ruleEnv()
+	l.readPacks(env)
 	patterns := l.root.Get("rules")
 	if patterns == nil || patterns.IsNull() {
 		l.addRules(nil, defaultRules)
@@ -29,6 +31,18 @@ func (l *loader) readRules() {
 		}
 		l.addRules(at, pattern)
 	}
+	l.p.RuleEnv = env
+	set, err := rules.Compile(l.p.RuleFiles, env)
+	if problems := source.Problems(nil); errors.As(err, &problems) {
+		l.problems = append(l.problems, problems...)
+	} else if err != nil {
+		l.misses("", "rules", "", "the rules do not compile: %v", err)
+	}
+	l.p.Rules = set
+}
+
+// ruleEnv returns what the program declares for its rules.
+func (l *loader) ruleEnv() rules.Env {
 	env := rules.Env{
 		Attributes: l.p.ItemAttributes, CustomerAttributes: l.p.CustomerAttributes, Timezone: l.p.Timezone,
 		Queues: []string{}, Destinations: []string{},
@@ -39,14 +53,7 @@ func (l *loader) readRules() {
 	for i := range l.p.Destinations {
 		env.Destinations = append(env.Destinations, l.p.Destinations[i].ID)
 	}
-	l.p.RuleEnv = env
-	set, err := rules.Compile(l.p.RuleFiles, env)
-	if problems := source.Problems(nil); errors.As(err, &problems) {
-		l.problems = append(l.problems, problems...)
-	} else if err != nil {
-		l.misses("", "rules", "", "the rules do not compile: %v", err)
-	}
-	l.p.Rules = set
+	return env
 }
 
 // addRules adds the files that a pattern matches. The pattern is nil in the program when it is the default.
@@ -91,6 +98,7 @@ func isTest(name string) bool {
 
 func (l *loader) noRules(at *source.Node, pattern, clean string) {
 	switch {
+	case at == nil && l.root.Get("packs") != nil:
 	case at == nil:
 		l.warn(l.root, "no_rules", "put rule files there", "no file matches %s, so nothing is decided about the feedback", pattern)
 	case strings.ContainsAny(clean, `*?[`):

@@ -191,6 +191,9 @@ func (x *expression) member(n *ast.MemberNode) *term {
 		return x.problem(n, "not_allowed", "look through themes with any, all, none, one or count", "taking an element of a list is not part of the rule language")
 	}
 	c := x.compiler
+	if param, ok := strings.CutPrefix(name, paramRoot+"."); ok {
+		return x.param(n, param)
+	}
 	if list, ok := strings.CutPrefix(name, "lists."); ok {
 		if t, ok := c.lists[list]; ok {
 			return t

@@ -98,6 +98,7 @@ type Compiler struct {
 	lists   map[string]*term
 	macros  map[string]*macro
 	windows map[string]int
+	params  map[string]any // of the file that is being compiled
 
 	conditions int
 	nodes      int // of all conditions
@@ -114,6 +115,7 @@ type Compiler struct {
 type macro struct {
 	source string
 	report Report
+	params map[string]any
 	state  int // unseen, open or done
 	term   *term
 }
@@ -170,7 +172,7 @@ func (c *Compiler) CheckName(name string) string {
 	return ""
 }
 
-var words = []string{"and", "or", "not", "in", "contains", "startsWith", "endsWith", "matches", "let", "if", "else", "true", "false", "nil", "lists", "win", "it", Theme, "params"}
+var words = []string{"and", "or", "not", "in", "contains", "startsWith", "endsWith", "matches", "let", "if", "else", "true", "false", "nil", "lists", "win", "it", Theme, paramRoot}
 
 func isName(s string) bool {
 	for i, r := range s {
@@ -195,7 +197,7 @@ func (c *Compiler) DefineNumbers(name string, values []float64) {
 // DefineMacro declares a name for an expression. It is compiled when it is used, or by CheckMacros; its problems are
 // reported once, to its own report.
 func (c *Compiler) DefineMacro(name, source string, report Report) {
-	c.macros[name] = &macro{source: source, report: report}
+	c.macros[name] = &macro{source: source, report: report, params: c.params}
 }
 
 // CheckMacros compiles the macros that are not used.
@@ -210,6 +212,8 @@ func (c *Compiler) expand(name string) *term {
 	m := c.macros[name]
 	if m.state == unseen {
 		m.state = open
+		defer c.UseParams(c.params)
+		c.UseParams(m.params)
 		x := &expression{compiler: c, source: m.source, report: m.report}
 		m.term = x.compile()
 		m.state = done

@@ -81,6 +81,9 @@ func (x *expression) parse() (n ast.Node) {
 		x.syntax(err, tokens)
 		return nil
 	}
+	if len(x.compiler.params) > 0 {
+		ast.Walk(&tree.Node, &paramVisitor{x.compiler.params})
+	}
 	return tree.Node
 }
 

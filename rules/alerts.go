@@ -166,10 +166,7 @@ func (s *Set) LookAt(in Instance, now feedback.Time, view View, explained bool) 
 	}
 	out.Truth = truthOf(e.frame.Eval(c.when))
 	out.Summary = c.summary.Render(e.frame)
-	out.Group = in.Key
-	if c.telling.group != nil {
-		out.Group = c.telling.group.Render(e.frame)
-	}
+	out.Group = c.telling.group.Render(e.frame)
 	if explained {
 		out.When = termOf(e.frame.Trace(c.when))
 	}

@@ -348,6 +348,7 @@ var (
 	conditionKeys = map[string]string{
 		"for":         "for belongs to a rule with alert, which holds over time",
 		"keep_firing": "keep_firing belongs to a rule with alert, which holds over time",
+		"stale":       "stale belongs to a rule with alert, which holds over time",
 		"inhibits":    "inhibits belongs to a rule with alert; suppresses keeps other rules from acting",
 		"mute":        "mute belongs to a rule with alert",
 	}

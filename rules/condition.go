@@ -32,6 +32,9 @@ type telling struct {
 	outside     bool   // muted outside of the calendar rather than during it
 }
 
+// defaultStale is how long the condition of an alert may be unknown before that counts as not holding.
+const defaultStale = 24 * time.Hour
+
 // defaultKeep is how long an alert lasts behind the last item that raised it.
 const defaultKeep = 24 * time.Hour
 
@@ -43,7 +46,7 @@ func (b *builder) condition(g *group, n *source.Node) {
 		"on_error":   "what is unknown neither begins nor ends an alert",
 		"priority":   "",
 		"suppresses": "inhibits keeps other alerts quiet while this one fires",
-	}, append([]string{"for", "keep_firing", "alert", "inhibits", "mute"}, commonKeys...)...) {
+	}, append([]string{"for", "keep_firing", "stale", "alert", "inhibits", "mute"}, commonKeys...)...) {
 		return
 	}
 	c := &condition{info: b.ruleInfo(g, n)}
@@ -51,7 +54,10 @@ func (b *builder) condition(g *group, n *source.Node) {
 	if e := n.Get("each"); c.info.Each != "" && !canBeAlone(c.info.Each) {
 		e.Problem("wrong_value", "an alert over time cannot be kept for each %s", c.info.Each)
 	}
-	c.policy = alert.Policy{For: n.Get("for").Duration(), KeepFiring: n.Get("keep_firing").Duration()}
+	c.policy = alert.Policy{For: n.Get("for").Duration(), KeepFiring: n.Get("keep_firing").Duration(), Stale: defaultStale}
+	if s := n.Get("stale"); s != nil {
+		c.policy.Stale = s.Duration()
+	}
 	c.when = b.when(&c.info, n)
 	if c.when != nil {
 		b.checkOverTime(c, n.Get("when"))
@@ -204,9 +210,7 @@ func (b *builder) alert(r *rule, n *source.Node) (action, bool) {
 	}
 	a.key = b.fieldsTemplate(n.Get("key"))
 	t := b.telling(n)
-	if a.group = t.group; a.group == nil {
-		a.group = a.key
-	}
+	a.group = t.group
 	b.set.tellings[r.info.ID] = t
 	return a, true
 }

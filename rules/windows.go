@@ -133,7 +133,11 @@ func (b *builder) windowOf(w *windowDecl, n *source.Node) {
 		if n != nil {
 			w.field = n.String()
 			if k, ok := b.lang.Field(w.field); w.field != "" && (!ok || k != feedback.Number || strings.HasPrefix(w.field, "win.")) {
-				n.ProblemHint("unknown_name", suggest.DidYouMean(w.field, b.lang.FieldNames()), "found %q, expected a field that is a number", w.field)
+				hint := ""
+				if !ok {
+					hint = suggest.DidYouMean(w.field, b.lang.FieldNames())
+				}
+				n.ProblemHint("unknown_name", hint, "found %q, expected a field that is a number", w.field)
 			}
 		}
 		w.info.Of = w.field

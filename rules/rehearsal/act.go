@@ -48,7 +48,7 @@ func (w *World) Load(owner string) int { return w.load[owner] }
 // Messages returns what notify actions sent, without what went into digests, in the order of sending.
 func (w *World) Messages() []Message { return slices.Clone(w.messages) }
 
-// Close closes the open case of an item, and reports whether there was one. Options.Once leaves only those to time.
+// Close closes the open case of an item, and reports whether there was one. With Options.Once no item is known any more.
 func (w *World) Close(id feedback.ItemID) bool {
 	m := w.items[id]
 	return m != nil && w.close(m.opened)

@@ -15,15 +15,16 @@ import (
 
 // checker compares what a step expects with what it did.
 type checker struct {
-	set       *rules.Set
-	world     *rehearsal.World
-	step      int
-	event     *feedback.Event
-	decided   *rehearsal.Step // nil in a step without an event
-	explained *rules.Explanation
-	told      int // notices before the step
-	about     *about
-	failures  []Failure
+	set         *rules.Set
+	world       *rehearsal.World
+	step        int
+	about       *about
+	told        int // notices before the step
+	event       *feedback.Event
+	corrections []feedback.Change
+	decided     *rehearsal.Step // nil in a step without an event
+	explained   *rules.Explanation
+	failures    []Failure
 }
 
 func (c *checker) fail(line int, what, expected, found string, why ...string) {
@@ -373,9 +374,8 @@ func (c *checker) labels(x *expectation) {
 		l = *c.event.Labels
 		l.Themes = slices.Clone(l.Themes)
 	}
-	relabels := c.decided.Decision.Relabels
-	for i := range relabels {
-		l.Apply(&relabels[i])
+	for _, change := range slices.Concat(c.decided.Decision.Relabels, c.corrections) {
+		l.Apply(&change)
 	}
 	if x.themes != nil {
 		var found []string

@@ -17,6 +17,7 @@ type draft struct {
 	themes    []feedback.Theme
 	sentiment *float64
 	raw       bool // not categorized
+	corrected *feedback.Change
 }
 
 // patch changes an event in the making.
@@ -27,7 +28,7 @@ func noPatch(*draft) {}
 
 // item makes the event of a step. What the test leaves open is the id, of which each item has its own, and when the
 // feedback was given and received: at the instant of the step.
-func (s *step) item(number int) *feedback.Event {
+func (s *step) item(number int) (ev *feedback.Event, corrections []feedback.Change) {
 	d := &draft{}
 	for _, p := range s.event {
 		p(d)
@@ -35,11 +36,15 @@ func (s *step) item(number int) *feedback.Event {
 	it := &d.item
 	it.ID = cmp.Or(it.ID, feedback.ItemID("item-"+strconv.Itoa(number)))
 	it.OccurredAt, it.ReceivedAt = cmp.Or(it.OccurredAt, s.at), cmp.Or(it.ReceivedAt, s.at)
-	ev := &feedback.Event{Item: it}
-	if !d.raw || d.sentiment != nil {
+	ev = &feedback.Event{Item: it}
+	if !d.raw || d.sentiment != nil || d.corrected != nil {
 		ev.Labels = &feedback.Labels{Themes: d.themes, Sentiment: d.sentiment}
 	}
-	return ev
+	if c := d.corrected; c != nil {
+		ev.Labels.Apply(c)
+		corrections = []feedback.Change{*c}
+	}
+	return ev, corrections
 }
 
 // member is a key of an event. It reads a value, or null, which takes the value away.
@@ -135,6 +140,7 @@ func members() []member {
 		{"themes", (*reader).themes},
 		{"theme_scores", (*reader).themeScores},
 		number("sentiment", func(d *draft) **float64 { return &d.sentiment }),
+		{"corrected", (*reader).corrected},
 	}
 }
 
@@ -296,4 +302,22 @@ func (r *reader) themeScores(n *source.Node) patch {
 		themes = append(themes, t)
 	}
 	return labelled(themes)
+}
+
+// corrected reads what a person has changed of the labels.
+func (r *reader) corrected(n *source.Node) patch {
+	if n.IsNull() || !n.Object("add", "remove", "sentiment") {
+		return func(d *draft) { d.corrected = nil }
+	}
+	c := &feedback.Change{By: feedback.Author{Layer: feedback.LayerHuman, Name: "test"}}
+	for _, p := range n.Get("add").Strings() {
+		c.Add = append(c.Add, feedback.Theme{Path: feedback.ThemePath(p), Confidence: 1})
+	}
+	for _, p := range n.Get("remove").Strings() {
+		c.Remove = append(c.Remove, feedback.ThemePath(p))
+	}
+	if s := n.Get("sentiment"); s != nil {
+		c.Sentiment = new(s.Number())
+	}
+	return func(d *draft) { d.corrected = c }
 }

@@ -133,6 +133,9 @@ func (r *reader) group(e source.Entry, at feedback.Time) groupExpected {
 			g.rules = append(g.rules, ruleExpected{rule: n.Name, line: line, actions: r.actions(n.Value, info, at)})
 			continue
 		}
+		if n.Value.IsMap() && len(n.Value.Entries()) == 0 {
+			n.Value.ProblemHint("wrong_value", info.ID+": {VALUE: {}}", "the rule %s is decided for each %s, expected for which it fires", info.ID, info.Each)
+		}
 		for _, each := range n.Value.Entries() {
 			g.rules = append(g.rules, ruleExpected{rule: n.Name, each: each.Name, line: each.Key.Pos().Line, actions: r.actions(each.Value, info, at)})
 		}

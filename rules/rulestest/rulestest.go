@@ -170,9 +170,9 @@ func (t *test) run(set *rules.Set, file string, about *about, cover *tally) Test
 		c := checker{set: set, world: w, step: i + 1, told: told, about: about}
 		if s.event != nil {
 			items++
-			ev := s.item(items)
-			step := w.Decide(ev, s.at)
-			c.decided, c.event = &step, ev
+			ev, corrections := s.item(items)
+			step := w.Decide(ev, s.at, corrections...)
+			c.decided, c.event, c.corrections = &step, ev, corrections
 			c.explained = w.Explain(ev, &step)
 			cover.decided(c.explained)
 			cover.stood(w)

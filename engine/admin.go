@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"time"
 
 	"github.com/closedloop/closedloop/engine/internal/admin"
 	"github.com/closedloop/closedloop/rules"
@@ -31,6 +32,8 @@ type Queries interface {
 	Themes(context.Context, MetricQuery) ([]Theme, error)
 	NPS(context.Context, MetricQuery) (NPS, error)
 	Stats(context.Context) (*Stats, error)
+	Backtest(ctx context.Context, o BacktestOptions, progress func(done, total int)) (*Backtest, error)
+	Diff(ctx context.Context, o DiffOptions, progress func(done, total int)) (*Diff, error)
 }
 
 var (
@@ -56,6 +59,32 @@ func method[A, R any](f func(context.Context, A) (R, error)) admin.Method {
 	}
 }
 
+// told makes a method of the socket from a function that tells how far it is.
+func told[A, R any](f func(context.Context, A, func(done, total int)) (R, error)) admin.Method {
+	return admin.Telling(func(ctx context.Context, raw json.RawMessage, tell func(any)) (any, error) {
+		var args A
+		if err := json.Unmarshal(raw, &args); err != nil {
+			return nil, err
+		}
+		var last time.Time
+		return f(ctx, args, func(done, total int) {
+			if now := time.Now(); done == total || now.Sub(last) >= tellingBetween {
+				last = now
+				tell(howFar{done, total})
+			}
+		})
+	})
+}
+
+// howFar is what a method tells.
+type howFar struct {
+	Done  int `json:"done"`
+	Total int `json:"total"`
+}
+
+// tellingBetween is the least time between two tellings.
+const tellingBetween = 100 * time.Millisecond
+
 func (e *Engine) serveAdmin() (*admin.Server, error) {
 	type none struct{}
 	return admin.Serve(e.dir, map[string]admin.Method{
@@ -75,14 +104,16 @@ func (e *Engine) serveAdmin() (*admin.Server, error) {
 		"dead_letters": method(func(ctx context.Context, l listing) ([]feedback.DeadLetter, error) {
 			return e.DeadLetters(ctx, feedback.DeadLetterKind(l.Name), l.Limit)
 		}),
-		"themes":  method(e.Themes),
-		"nps":     method(e.NPS),
-		"stats":   method(func(ctx context.Context, _ none) (*Stats, error) { return e.Stats(ctx) }),
-		"metrics": method(func(context.Context, none) (Metrics, error) { return e.Metrics(), nil }),
-		"replay":  method(e.Replay),
-		"plugins": method(func(ctx context.Context, _ none) ([]PluginState, error) { return e.Plugins(ctx) }),
-		"resume":  method(e.ResumePlugin),
-		"reload":  method(func(ctx context.Context, _ none) (Reloaded, error) { return e.Reload(ctx) }),
+		"themes":   method(e.Themes),
+		"nps":      method(e.NPS),
+		"stats":    method(func(ctx context.Context, _ none) (*Stats, error) { return e.Stats(ctx) }),
+		"metrics":  method(func(context.Context, none) (Metrics, error) { return e.Metrics(), nil }),
+		"replay":   method(e.Replay),
+		"plugins":  method(func(ctx context.Context, _ none) ([]PluginState, error) { return e.Plugins(ctx) }),
+		"resume":   method(e.ResumePlugin),
+		"backtest": told(e.Backtest),
+		"diff":     told(e.Diff),
+		"reload":   method(func(ctx context.Context, _ none) (Reloaded, error) { return e.Reload(ctx) }),
 	}, errorCode)
 }
 
@@ -121,10 +152,30 @@ func (e *remoteError) Unwrap() error { return e.is }
 func call[R any](ctx context.Context, c *Client, method string, args any) (R, error) {
 	var result R
 	err := c.admin.Call(ctx, method, args, &result)
-	if e := (*admin.Error)(nil); errors.As(err, &e) && sentinels[e.Code] != nil {
-		err = &remoteError{e, sentinels[e.Code]}
+	return result, withIdentity(err)
+}
+
+// callTold is call of a method that tells how far it is; progress may be nil.
+func callTold[R any](ctx context.Context, c *Client, method string, args any, progress func(done, total int)) (*R, error) {
+	result := new(R)
+	err := c.admin.CallTold(ctx, method, args, result, func(raw json.RawMessage) {
+		var p howFar
+		if progress != nil && json.Unmarshal(raw, &p) == nil {
+			progress(p.Done, p.Total)
+		}
+	})
+	if err != nil {
+		return nil, withIdentity(err)
 	}
-	return result, err
+	return result, nil
+}
+
+// withIdentity gives an error of the engine the identity that it has there.
+func withIdentity(err error) error {
+	if e := (*admin.Error)(nil); errors.As(err, &e) && sentinels[e.Code] != nil {
+		return &remoteError{e, sentinels[e.Code]}
+	}
+	return err
 }
 
 // Close releases the connection.
@@ -223,6 +274,16 @@ func (c *Client) Plugins(ctx context.Context) ([]PluginState, error) {
 // ResumePlugin asks as Engine.ResumePlugin does.
 func (c *Client) ResumePlugin(ctx context.Context, id string) (PluginState, error) {
 	return call[PluginState](ctx, c, "resume", id)
+}
+
+// Backtest asks as Engine.Backtest does. Problems of rule files come as text.
+func (c *Client) Backtest(ctx context.Context, o BacktestOptions, progress func(done, total int)) (*Backtest, error) {
+	return callTold[Backtest](ctx, c, "backtest", o, progress)
+}
+
+// Diff asks as Engine.Diff does. Problems of rule files come as text.
+func (c *Client) Diff(ctx context.Context, o DiffOptions, progress func(done, total int)) (*Diff, error) {
+	return callTold[Diff](ctx, c, "diff", o, progress)
 }
 
 // Reload asks as Engine.Reload does. Problems of the program come as text.

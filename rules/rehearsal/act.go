@@ -60,6 +60,7 @@ func (w *World) close(c *Case) bool {
 	}
 	c.ClosedAt = w.now
 	w.load[c.Owner]--
+	w.closed(c)
 	return true
 }
 
@@ -109,7 +110,7 @@ func (w *World) carryOut(it *feedback.Item, m *memory, e *rules.Effect, step *St
 			w.set.Collect(e, it.ID, w.now, w.board)
 			return
 		}
-		w.messages = append(w.messages, Message{At: w.now, Item: it.ID, Rule: e.Rule, Destination: e.Destination, Severity: e.Severity, Text: e.Message})
+		w.sent(Message{At: w.now, Item: it.ID, Rule: e.Rule, Destination: e.Destination, Severity: e.Severity, Text: e.Message})
 	}
 }
 
@@ -133,10 +134,10 @@ func (w *World) open(it *feedback.Item, m *memory, e *rules.Effect, step *Step) 
 		c.DueAt = w.set.Due(w.now, e.SLA, e.Calendar)
 	}
 	w.load[c.Owner]++
-	w.cases = append(w.cases, c)
+	w.opened(c)
 	m.opened, step.Opened = c, true
-	if w.options.CloseAfter > 0 {
-		w.timers.closing(c, w.now.Add(w.options.CloseAfter))
+	if at, ok := w.closesAt(c); ok {
+		w.timers.closing(c, at)
 	}
 }
 

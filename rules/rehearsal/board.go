@@ -111,12 +111,12 @@ func (b board) Wake(at feedback.Time, kind rules.WakeKind, rule, key string) {
 }
 
 // Tell takes note of a notification.
-func (b board) Tell(n rules.Notice) { b.w.notices = append(b.w.notices, Notice{b.w.now, n}) }
+func (b board) Tell(n rules.Notice) { b.w.told(Notice{b.w.now, n}) }
 
 // Changed takes note of what became of an alert.
 func (b board) Changed(a *rules.AlertState, what alert.Change) {
 	w := b.w
-	w.changes = append(w.changes, Change{w.now, what, *a})
+	w.changed(Change{w.now, what, *a})
 	keys := w.firing[a.Rule]
 	at, found := slices.BinarySearch(keys, a.Key)
 	switch fires := a.State.Status == alert.Firing; {

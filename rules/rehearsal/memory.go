@@ -9,6 +9,7 @@ import (
 // memory is what a world remembers of one item, and the way to all else that it remembers.
 type memory struct {
 	w           *World
+	id          feedback.ItemID
 	decision    *rules.Decision
 	corrections []feedback.Change
 	counts      []rules.Count
@@ -29,12 +30,18 @@ type done struct {
 
 // memory returns what is remembered of an item. Items without an id are not remembered.
 func (w *World) memory(id feedback.ItemID) *memory {
-	if id == "" || w.options.Once {
+	if id == "" {
 		return &memory{w: w}
+	}
+	if w.options.Once {
+		if w.latest == nil || w.latest.id != id {
+			w.latest = &memory{w: w, id: id}
+		}
+		return w.latest
 	}
 	m := w.items[id]
 	if m == nil {
-		m = &memory{w: w}
+		m = &memory{w: w, id: id}
 		w.items[id] = m
 	}
 	return m

@@ -31,13 +31,18 @@ import (
 
 // Options are the circumstances of a World.
 type Options struct {
-	// Once says that no item comes twice, so that nothing is remembered of an item once it was decided on. Defaults to
-	// false: an item with an id that was there before is a revision.
+	// Once says that no item comes twice, so that nothing is remembered of an item once the next one is decided on.
+	// Defaults to false: an item with an id that was there before is a revision.
 	Once bool
 	// TickEvery is how often all alerts are looked at while time passes. Defaults to never: only Tick does.
 	TickEvery time.Duration
 	// CloseAfter is after how long an open case is closed. Defaults to never: only Close does.
 	CloseAfter time.Duration
+	// CloseWhenDue closes an open case when it is due. CloseAfter is then for those that are never due.
+	CloseWhenDue bool
+	// Listener is told what happens. The world then keeps nothing of it: Cases, Messages, Notices and Changes have
+	// nothing to say, and what can matter to no later decision is forgotten. Defaults to keeping all.
+	Listener *Listener
 	// Silences keep alerts from being told. Defaults to none.
 	Silences []alert.Silence
 }
@@ -55,6 +60,8 @@ type World struct {
 	turns     map[string]int
 	load      map[string]int
 	items     map[feedback.ItemID]*memory
+	latest    *memory       // of the item that was decided on last, with Options.Once
+	swept     feedback.Time // when what does not matter any more was forgotten last
 
 	alerts  map[place]*rules.AlertState
 	groups  map[place]*alert.Group
@@ -130,11 +137,11 @@ func (w *World) Decide(ev *feedback.Event, at feedback.Time, corrections ...feed
 		m.decision = new(step.Decision)
 	}
 	w.advance(w.now)
+	w.sweep()
 	return step
 }
 
-// Explain tells why the rules fired or did not in a step on the event. It is to be asked before the next one, and not of
-// a world with Options.Once.
+// Explain tells why the rules fired or did not in a step on the event. It is to be asked before the next one.
 func (w *World) Explain(ev *feedback.Event, step *Step) *rules.Explanation {
 	return w.set.ExplainDecision(&step.Decision, ev, w.memory(ev.Item.ID))
 }

@@ -13,6 +13,7 @@ package admin
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -31,6 +32,30 @@ var ErrNotRunning = errors.New("admin: no engine is running")
 
 // Method answers one call: arguments and result are JSON.
 type Method func(ctx context.Context, args json.RawMessage) (any, error)
+
+// Telling makes a Method of a function that tells how far it is. A client that does not listen gets the result alone.
+func Telling(f func(ctx context.Context, args json.RawMessage, tell func(progress any)) (any, error)) Method {
+	return func(ctx context.Context, args json.RawMessage) (any, error) {
+		tell, ok := ctx.Value(tellKey{}).(func(any))
+		if !ok {
+			tell = func(any) {}
+		}
+		return f(ctx, args, tell)
+	}
+}
+
+// tellKey is the key under which a context holds what tells the client.
+type tellKey struct{}
+
+// line is a line of an answer that tells progress: exactly one member is set, and the last line has one of the others.
+type line struct {
+	Progress any    `json:"progress,omitempty"`
+	Result   any    `json:"result,omitempty"`
+	Error    *Error `json:"error,omitempty"`
+}
+
+// lines is the type of such an answer.
+const lines = "application/x-ndjson"
 
 // Error is an error of a method as it crosses the socket.
 type Error struct {
@@ -114,17 +139,47 @@ func handler(methods map[string]Method, code func(error) string) http.Handler {
 			answer(w, http.StatusBadRequest, &Error{Message: err.Error()})
 			return
 		}
+		if r.Header.Get("Accept") == lines {
+			answerLines(w, r, m, args, code)
+			return
+		}
 		result, err := m(r.Context(), args)
 		if err != nil {
-			e := &Error{Message: err.Error()}
-			if code != nil {
-				e.Code = code(err)
-			}
-			answer(w, http.StatusUnprocessableEntity, e)
+			answer(w, http.StatusUnprocessableEntity, errorOf(err, code))
 			return
 		}
 		answer(w, http.StatusOK, result)
 	})
+}
+
+func errorOf(err error, code func(error) string) *Error {
+	e := &Error{Message: err.Error()}
+	if code != nil {
+		e.Code = code(err)
+	}
+	return e
+}
+
+// answerLines answers with lines of progress and a last one with the result.
+func answerLines(w http.ResponseWriter, r *http.Request, m Method, args json.RawMessage, code func(error) string) {
+	w.Header().Set("Content-Type", lines)
+	enc, flush := json.NewEncoder(w), http.NewResponseController(w)
+	send := func(l line) {
+		_ = enc.Encode(l) // the client is gone when this fails
+		_ = flush.Flush()
+	}
+	ctx := context.WithValue(r.Context(), tellKey{}, func(progress any) { send(line{Progress: progress}) })
+	result, err := m(ctx, args)
+	if err != nil {
+		send(line{Error: errorOf(err, code)})
+		return
+	}
+	b, err := json.Marshal(result)
+	if err != nil {
+		send(line{Error: &Error{Message: "the answer cannot be written as JSON"}})
+		return
+	}
+	send(line{Result: json.RawMessage(b)})
 }
 
 func answer(w http.ResponseWriter, status int, v any) {
@@ -168,17 +223,9 @@ func (c *Client) Close() error {
 
 // Call calls a method and reads its result into result, which may be nil. An error of the method is an *Error.
 func (c *Client) Call(ctx context.Context, method string, args, result any) error {
-	b, err := json.Marshal(args)
+	res, err := c.post(ctx, method, "application/json", args)
 	if err != nil {
 		return err
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://engine/v1/"+method, bytes.NewReader(b))
-	if err != nil {
-		return err
-	}
-	res, err := c.http.Do(req)
-	if err != nil {
-		return fmt.Errorf("ask the running engine: %w", err)
 	}
 	defer res.Body.Close()
 	if res.StatusCode != http.StatusOK {
@@ -192,4 +239,55 @@ func (c *Client) Call(ctx context.Context, method string, args, result any) erro
 		return nil
 	}
 	return json.NewDecoder(res.Body).Decode(result)
+}
+
+// CallTold is Call of a method that was made by Telling: heard is told each progress.
+func (c *Client) CallTold(ctx context.Context, method string, args, result any, heard func(progress json.RawMessage)) error {
+	res, err := c.post(ctx, method, lines, args)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	dec := json.NewDecoder(res.Body)
+	if res.StatusCode != http.StatusOK {
+		e := &Error{}
+		if err := dec.Decode(e); err != nil {
+			return fmt.Errorf("ask the running engine: status %s", res.Status)
+		}
+		return e
+	}
+	for {
+		var l struct {
+			Progress json.RawMessage `json:"progress"`
+			Result   json.RawMessage `json:"result"`
+			Error    *Error          `json:"error"`
+		}
+		switch err := dec.Decode(&l); {
+		case err != nil:
+			return fmt.Errorf("ask the running engine: %w", cmp.Or(ctx.Err(), err))
+		case l.Error != nil:
+			return l.Error
+		case l.Progress == nil:
+			return json.Unmarshal(l.Result, result)
+		}
+		heard(l.Progress)
+	}
+}
+
+// post sends a call.
+func (c *Client) post(ctx context.Context, method, accept string, args any) (*http.Response, error) {
+	b, err := json.Marshal(args)
+	if err != nil {
+		return nil, err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://engine/v1/"+method, bytes.NewReader(b))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Accept", accept)
+	res, err := c.http.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("ask the running engine: %w", err)
+	}
+	return res, nil
 }

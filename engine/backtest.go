@@ -1,0 +1,279 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/closedloop/closedloop/engine/internal/records"
+	"github.com/closedloop/closedloop/engine/internal/store"
+	"github.com/closedloop/closedloop/rules"
+	"github.com/closedloop/closedloop/rules/backtest"
+	"github.com/closedloop/closedloop/sdk/feedback"
+)
+
+// RulesRef says which rules are meant: a set that the state keeps, or files. The zero value means those that decide.
+type RulesRef struct {
+	// Name is how people call them. Defaults to "active" or the beginning of the hash.
+	Name string `json:"name,omitempty"`
+	// Hash is the beginning of the hash of a set that decided before, with or without "sha256:".
+	Hash string `json:"hash,omitempty"`
+	// Files are rule files. They come before Hash.
+	Files []rules.File `json:"files,omitempty"`
+	// Env is what a program declares for the files. Defaults to what is declared for those that decide.
+	Env *RulesEnv `json:"env,omitempty"`
+}
+
+// RulesEnv is what a program declares for its rules; see rules.Env.
+type RulesEnv struct {
+	Attributes         map[string]feedback.Kind `json:"attributes,omitempty"`
+	CustomerAttributes map[string]feedback.Kind `json:"customer_attributes,omitempty"`
+	Queues             []string                 `json:"queues"`
+	Destinations       []string                 `json:"destinations"`
+	Timezone           string                   `json:"timezone"` // an IANA name
+}
+
+// History says which items of the past are meant.
+type History struct {
+	// Since is from when on. Defaults to the first item that there is.
+	Since feedback.Time `json:"since,omitzero"`
+	// Until is the end, exclusive. Defaults to the present.
+	Until feedback.Time `json:"until,omitzero"`
+	// Close says when cases are taken to be closed. Defaults to backtest.WhenDue.
+	Close backtest.Closing `json:"close,omitempty"`
+}
+
+// BacktestOptions say what to try on what. The zero value tries the rules that decide on everything.
+type BacktestOptions struct {
+	Rules RulesRef `json:"rules,omitzero"`
+	History
+}
+
+// DiffOptions say which rules to compare on what. The zero value compares the rules that decide with themselves.
+type DiffOptions struct {
+	Old RulesRef `json:"old,omitzero"`
+	New RulesRef `json:"new,omitzero"`
+	History
+}
+
+// Backtest is what rules would have done with the feedback of the past. In JSON the members of the report stand beside
+// the others.
+type Backtest struct {
+	Name     string        `json:"name"`           // of the rules
+	Timezone string        `json:"timezone"`       // of days
+	First    feedback.Time `json:"first,omitzero"` // when the first item that is stored occurred
+	Last     feedback.Time `json:"last,omitzero"`  // when the last one did
+	backtest.Report
+}
+
+// Diff is how two sets of rules differ. In JSON the members of the comparison stand beside the others.
+type Diff struct {
+	Timezone string        `json:"timezone"`
+	First    feedback.Time `json:"first,omitzero"`
+	Last     feedback.Time `json:"last,omitzero"`
+	backtest.Diff
+}
+
+// Backtest decides in memory on the items of the past, each at the instant at which it occurred, whenever it was
+// imported, and says what the rules would have done. It sees the last durable commit throughout, waits for no writer and
+// makes none wait, acts on nothing and writes nothing. progress may be nil; it is told how many items are done of about
+// how many. Errors: ErrNotFound for a set that the state does not keep, source.Problems for files that do not compile,
+// and the context's.
+//
+// Items are taken as they are known today, with their labels and corrections, once each. One whose time a revision moved
+// by more than a week may be left out.
+func (s *State) Backtest(ctx context.Context, o BacktestOptions, progress func(done, total int)) (*Backtest, error) {
+	var out *Backtest
+	err := s.store.View(func(snap *store.Snapshot) error {
+		set, _, err := s.resolve(snap, &o.Rules)
+		if err != nil {
+			return err
+		}
+		out = &Backtest{Name: o.Rules.Name, Timezone: s.zone.String()}
+		if out.First, out.Last, err = records.Span(snap); err != nil {
+			return err
+		}
+		run := backtest.New(set, s.options(&o.History, out.First))
+		if err := s.replayHistory(ctx, snap, run.From(), o.Until, progress, func(p *past) { run.Add(p.event, p.corrections...) }); err != nil {
+			return err
+		}
+		out.Report = *run.Report()
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("backtest: %w", err)
+	}
+	return out, nil
+}
+
+// Diff has two sets decide on the items of the past as Backtest does, and says which items they treat differently and
+// why, and what the rule files say otherwise.
+func (s *State) Diff(ctx context.Context, o DiffOptions, progress func(done, total int)) (*Diff, error) {
+	var out *Diff
+	err := s.store.View(func(snap *store.Snapshot) error {
+		old, oldFiles, err := s.resolve(snap, &o.Old)
+		if err != nil {
+			return err
+		}
+		set, files, err := s.resolve(snap, &o.New)
+		if err != nil {
+			return err
+		}
+		out = &Diff{Timezone: s.zone.String()}
+		if out.First, out.Last, err = records.Span(snap); err != nil {
+			return err
+		}
+		c := backtest.Compare(old, set, s.options(&o.History, out.First))
+		if old.Hash() != set.Hash() {
+			err = s.replayHistory(ctx, snap, c.From(), o.Until, progress, func(p *past) { c.Add(p.event, p.corrections...) })
+		}
+		if err != nil {
+			return err
+		}
+		out.Diff = *c.Diff()
+		out.Files = backtest.Edits(oldFiles, files)
+		out.Old.Name, out.New.Name = o.Old.Name, o.New.Name
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("diff: %w", err)
+	}
+	return out, nil
+}
+
+// options completes the history that is meant.
+func (s *State) options(h *History, first feedback.Time) backtest.Options {
+	if h.Until == 0 {
+		h.Until = feedback.TimeOf(s.Clock())
+	}
+	if h.Since == 0 {
+		h.Since = cmp.Or(first, h.Until)
+	}
+	h.Since = min(h.Since, h.Until)
+	return backtest.Options{Since: h.Since, Until: h.Until, Zone: s.zone, Close: h.Close}
+}
+
+// replayHistory calls add with the items of the past in their order.
+func (s *State) replayHistory(ctx context.Context, snap *store.Snapshot, from, until feedback.Time, progress func(done, total int), add func(*past)) error {
+	total, done := 0, 0
+	if progress != nil {
+		first, last := records.Day(from, s.zone), records.Day(until-1, s.zone)
+		err := records.Sums(snap, records.Volume, records.DimAll, func(_ string, day uint32, r *records.Rollup) error {
+			if first <= day && day <= last {
+				total += int(r.N)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		progress(0, total)
+	}
+	err := history(ctx, snap, from, until, func(p *past) error {
+		add(p)
+		if done++; progress != nil && done%toldEvery == 0 {
+			progress(done, max(done, total))
+		}
+		return ctx.Err()
+	})
+	if err == nil && progress != nil {
+		progress(done, done)
+	}
+	return err
+}
+
+// resolve returns the rules that are meant, and gives them a name.
+func (s *State) resolve(snap *store.Snapshot, ref *RulesRef) (*rules.Set, []rules.File, error) {
+	hash := ref.Hash
+	if hash == "" && (len(ref.Files) == 0 || ref.Env == nil) {
+		hash = s.set.Hash()
+	}
+	if len(ref.Files) == 0 {
+		kept, full, err := keptRuleset(snap, hash)
+		if err != nil {
+			return nil, nil, err
+		}
+		ref.Name = cmp.Or(ref.Name, nameOf(full, ref.Hash == ""))
+		set, err := s.ruleset(full)
+		return set, kept.Files, err
+	}
+	r := ruleset{Files: ref.Files}
+	if ref.Env != nil {
+		r.Attributes, r.CustomerAttributes = ref.Env.Attributes, ref.Env.CustomerAttributes
+		r.Queues, r.Destinations, r.Timezone = ref.Env.Queues, ref.Env.Destinations, ref.Env.Timezone
+	} else {
+		kept, _, err := keptRuleset(snap, hash)
+		if err != nil {
+			return nil, nil, err
+		}
+		r = *kept
+		r.Files = ref.Files
+	}
+	set, err := r.compile()
+	if err == nil {
+		ref.Name = cmp.Or(ref.Name, nameOf(set.Hash(), false))
+	}
+	return set, ref.Files, err
+}
+
+// nameOf names a set that nobody named.
+func nameOf(hash string, active bool) string {
+	const digits = 12
+	if active {
+		return "active"
+	}
+	hex := strings.TrimPrefix(hash, hashKind)
+	return hex[:min(len(hex), digits)]
+}
+
+// hashKind begins the hashes of sets.
+const hashKind = "sha256:"
+
+// keptRuleset finds the set of which the hash has that beginning.
+func keptRuleset(snap *store.Snapshot, prefix string) (*ruleset, string, error) {
+	prefix = hashKind + strings.TrimPrefix(prefix, hashKind)
+	found, err := records.RulesetHashes(snap, prefix)
+	switch {
+	case err != nil:
+		return nil, "", err
+	case len(found) == 0:
+		return nil, "", fmt.Errorf("no ruleset is kept whose hash begins with %s: %w", prefix, ErrNotFound)
+	case len(found) > 1:
+		return nil, "", fmt.Errorf("more than one ruleset is kept whose hash begins with %s: %w", prefix, ErrNotFound)
+	}
+	r, err := store.Load[ruleset](snap, records.RulesetKey(found[0]))
+	return r, found[0], err
+}
+
+// Backtest is State.Backtest. It ends when the engine is closed.
+func (e *Engine) Backtest(ctx context.Context, o BacktestOptions, progress func(done, total int)) (*Backtest, error) {
+	ctx, stop := e.alive(ctx)
+	defer stop()
+	out, err := e.State.Backtest(ctx, o, progress)
+	return out, e.orClosed(err)
+}
+
+// Diff is State.Diff. It ends when the engine is closed.
+func (e *Engine) Diff(ctx context.Context, o DiffOptions, progress func(done, total int)) (*Diff, error) {
+	ctx, stop := e.alive(ctx)
+	defer stop()
+	out, err := e.State.Diff(ctx, o, progress)
+	return out, e.orClosed(err)
+}
+
+// alive returns a context that ends with the engine as well.
+func (e *Engine) alive(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(e.life, cancel)
+	return ctx, func() { stop(); cancel() }
+}
+
+// orClosed tells a call that the end of the engine ended.
+func (e *Engine) orClosed(err error) error {
+	if errors.Is(err, context.Canceled) && e.life.Err() != nil {
+		return ErrClosed
+	}
+	return err
+}

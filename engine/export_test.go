@@ -1,0 +1,22 @@
+package engine
+
+import (
+	"context"
+
+	"github.com/closedloop/closedloop/engine/internal/store"
+	"github.com/closedloop/closedloop/rules/backtest"
+	"github.com/closedloop/closedloop/rules/rehearsal"
+	"github.com/closedloop/closedloop/sdk/feedback"
+)
+
+// EachStep calls yield with what a backtest of the rules that decide does with each item of the past.
+func (e *Engine) EachStep(ctx context.Context, o backtest.Options, yield func(feedback.ItemID, *rehearsal.Step)) error {
+	run := backtest.New(e.Rules(), o)
+	return e.store.View(func(snap *store.Snapshot) error {
+		return history(ctx, snap, o.Since, o.Until, func(p *past) error {
+			step := run.Add(p.event, p.corrections...)
+			yield(p.event.Item.ID, &step)
+			return nil
+		})
+	})
+}

@@ -21,12 +21,6 @@ import (
 	"github.com/closedloop/closedloop/sdk/feedback"
 )
 
-// aim is something that is to hold, and what was found.
-type aim struct {
-	what, found string
-	reached     bool
-}
-
 // measureAims measures what the comparison does not tell, and judges all of it.
 func (r *report) measureAims(ctx context.Context, o *options, h *hosts, tmp string) error {
 	r.judgeSpeed()
@@ -42,10 +36,6 @@ func (r *report) measureAims(ctx context.Context, o *options, h *hosts, tmp stri
 	return r.steady(ctx, o, h)
 }
 
-func (r *report) add(reached bool, what, format string, args ...any) {
-	r.aims = append(r.aims, aim{what, fmt.Sprintf(format, args...), reached})
-}
-
 // judgeSpeed judges the figures of the comparison.
 func (r *report) judgeSpeed() {
 	const one, sixteen = 0, 1
@@ -55,10 +45,10 @@ func (r *report) judgeSpeed() {
 			most = 4
 		}
 		ratio := r.ratio("sandbox, "+language+" guest", sixteen)
-		r.add(ratio <= most, fmt.Sprintf("%s guest at most %.1f times native, batch 16", language, most), "%.2f times", ratio)
+		r.aims.Add(ratio <= most, fmt.Sprintf("%s guest at most %.1f times native, batch 16", language, most), "%.2f times", ratio)
 	}
 	faster := r.peer(extismTimedName).figures[one].least / r.peer("sandbox, C guest").figures[one].least
-	r.add(faster >= 15, "C guest at least 15 times as fast as Extism with its timeout, batch 1", "%.1f times", faster)
+	r.aims.Add(faster >= 15, "C guest at least 15 times as fast as Extism with its timeout, batch 1", "%.1f times", faster)
 	allocs := 0.0
 	for _, p := range r.peers {
 		if strings.HasPrefix(p.name, "sandbox") {
@@ -67,13 +57,13 @@ func (r *report) judgeSpeed() {
 			}
 		}
 	}
-	r.add(allocs == 0, "no allocation a call in the sandbox, any guest, any batch", "%.2f", allocs)
+	r.aims.Add(allocs == 0, "no allocation a call in the sandbox, any guest, any batch", "%.2f", allocs)
 	for _, m := range r.metering {
 		worst := 0.0
 		for i := range batches {
 			worst = max(worst, m.metered(i)/m.plain(i))
 		}
-		r.add(worst <= 1.15, m.name+" guest: metering at most 15 %, any batch", "%.0f %%", 100*(worst-1))
+		r.aims.Add(worst <= 1.15, m.name+" guest: metering at most 15 %, any batch", "%.0f %%", 100*(worst-1))
 	}
 }
 
@@ -105,7 +95,7 @@ func (r *report) loading(ctx context.Context, o *options, h *hosts, cache string
 		times = append(times, took)
 	}
 	slices.Sort(times)
-	r.add(times[0] < 50*time.Millisecond, "Go guest loads in under 50 ms with a warm cache",
+	r.aims.Add(times[0] < 50*time.Millisecond, "Go guest loads in under 50 ms with a warm cache",
 		"%.1f ms at least, %.1f ms in the middle (%.0f ms with a cold one)", ms(times[0]), ms(times[len(times)/2]), ms(cold))
 	return nil
 }
@@ -165,7 +155,7 @@ func (r *report) parallel(ctx context.Context, o *options, h *hosts) error {
 		}
 	}
 	for _, p := range pairs[1:] {
-		r.add(p.gain() >= 1.5, "two instances of the "+p.name+" guest do at least 1.5 times the work of one",
+		r.aims.Add(p.gain() >= 1.5, "two instances of the "+p.name+" guest do at least 1.5 times the work of one",
 			"%.2f times; native code in two goroutines: %.2f times", p.gain(), pairs[0].gain())
 	}
 	return nil
@@ -212,7 +202,7 @@ func (r *report) resident(ctx context.Context, o *options, h *hosts) error {
 	}
 	before, ok := residentBytes()
 	if !ok {
-		r.add(false, what, "not measured: it is read from /proc")
+		r.aims.Add(false, what, "not measured: it is read from /proc")
 		return nil
 	}
 	for i := range instances {
@@ -227,7 +217,7 @@ func (r *report) resident(ctx context.Context, o *options, h *hosts) error {
 	}
 	after, _ := residentBytes()
 	each := float64(after-before) / instances / 1e6
-	r.add(each <= 5, what, "%.2f MB, the mean of %d", each, instances)
+	r.aims.Add(each <= 5, what, "%.2f MB, the mean of %d", each, instances)
 	return nil
 }
 
@@ -261,7 +251,7 @@ func (r *report) steady(ctx context.Context, o *options, h *hosts) error {
 		if ok {
 			grown = fmt.Sprintf("the process by %.1f MB", float64(now-held)/1e6)
 		}
-		r.add(end.Memory == start.Memory && end.Made == 1 && now-held < 2e6,
+		r.aims.Add(end.Memory == start.Memory && end.Made == 1 && now-held < 2e6,
 			fmt.Sprintf("%s guest does not grow in %d calls", name, o.million),
 			"its memory by %d bytes from %d, %s", end.Memory-start.Memory, start.Memory, grown)
 	}

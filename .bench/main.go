@@ -20,6 +20,8 @@ import (
 	"os/signal"
 	"path/filepath"
 	"time"
+
+	"github.com/closedloop/closedloop/engine/bench/internal/page"
 )
 
 // options are what the command line says.
@@ -61,7 +63,7 @@ func run(ctx context.Context, o *options, out io.Writer) error {
 		return err
 	}
 	defer os.RemoveAll(tmp)
-	before := machine()
+	before := page.Now()
 	guests, err := buildGuests(ctx, "..", tmp, o.keep)
 	if err != nil {
 		return err
@@ -84,7 +86,7 @@ func run(ctx context.Context, o *options, out io.Writer) error {
 	if err := r.measureAims(ctx, o, h, tmp); err != nil {
 		return err
 	}
-	r.after = machine()
+	r.after = page.Now()
 	if o.svg != "" {
 		if err := os.WriteFile(o.svg, r.picture(), 0o644); err != nil {
 			return err

@@ -1,48 +1,22 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"fmt"
 	"io"
-	"os"
-	"runtime"
 	"strings"
-	"unicode/utf8"
+
+	"github.com/closedloop/closedloop/engine/bench/internal/page"
 )
 
 // report is all that was measured.
 type report struct {
-	before, after        state
+	before, after        page.Machine
 	notes                []string
 	items, themes, spans int // of the answers at the largest batch
 	peers                []row
 	metering             []metering
-	aims                 []aim
-}
-
-// state is what the machine was like.
-type state struct {
-	processor string
-	cores     int
-	load      string // of the last minute; empty where it is not known
-}
-
-func machine() state {
-	s := state{processor: runtime.GOARCH, cores: runtime.NumCPU()}
-	if f, err := os.Open("/proc/cpuinfo"); err == nil {
-		defer f.Close()
-		for lines := bufio.NewScanner(f); lines.Scan(); {
-			if key, value, ok := strings.Cut(lines.Text(), ":"); ok && strings.TrimSpace(key) == "model name" {
-				s.processor = strings.TrimSpace(value)
-				break
-			}
-		}
-	}
-	if data, err := os.ReadFile("/proc/loadavg"); err == nil {
-		s.load, _, _ = strings.Cut(string(data), " ")
-	}
-	return s
+	aims                 page.Aims
 }
 
 func (r *report) peer(name string) *row {
@@ -61,20 +35,14 @@ func (r *report) ratio(name string, i int) float64 {
 
 func (r *report) print(w io.Writer, markdown bool) error {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "%s, %d cores; load %s before and %s after; %s\n", r.before.processor, r.before.cores, r.before.load, r.after.load, runtime.Version())
+	fmt.Fprintln(&b, page.Line(r.before, r.after))
 	for _, note := range r.notes {
 		fmt.Fprintln(&b, note)
 	}
 	fmt.Fprintf(&b, "All answers are equal: %d themes with %d places in %d items.\n", r.themes, r.spans, r.items)
 	fmt.Fprintf(&b, "The median round of native Go took %s of the least at batch %s.\n\n", r.spread(), "1, 16 and 256")
-	tables := [][][]string{r.comparison(), r.meteringTable(), r.aimTable()}
-	for _, t := range tables {
-		if markdown {
-			markdownTable(&b, t)
-		} else {
-			plainTable(&b, t)
-		}
-		b.WriteByte('\n')
+	for _, t := range []page.Table{r.comparison(), r.meteringTable(), r.aims.Table()} {
+		t.Write(&b, markdown)
 	}
 	_, err := w.Write(b.Bytes())
 	return err
@@ -89,12 +57,12 @@ func (r *report) spread() string {
 	return strings.Join(all, ", ") + " times"
 }
 
-func (r *report) comparison() [][]string {
+func (r *report) comparison() page.Table {
 	head := []string{"ns an item (times native)"}
 	for _, size := range batches {
 		head = append(head, fmt.Sprintf("batch %d", size))
 	}
-	table := [][]string{append(head, "allocations a call")}
+	table := page.Table{append(head, "allocations a call")}
 	for _, p := range r.peers {
 		line := []string{p.name}
 		var allocs []string
@@ -107,12 +75,12 @@ func (r *report) comparison() [][]string {
 	return table
 }
 
-func (r *report) meteringTable() [][]string {
+func (r *report) meteringTable() page.Table {
 	head := []string{"metered over unmetered (control), ns unmetered"}
 	for _, size := range batches {
 		head = append(head, fmt.Sprintf("batch %d", size))
 	}
-	table := [][]string{head}
+	table := page.Table{head}
 	for _, m := range r.metering {
 		line := []string{m.name}
 		for i := range batches {
@@ -121,43 +89,4 @@ func (r *report) meteringTable() [][]string {
 		table = append(table, line)
 	}
 	return table
-}
-
-func (r *report) aimTable() [][]string {
-	table := [][]string{{"aim", "found", "reached"}}
-	for _, a := range r.aims {
-		reached := "yes"
-		if !a.reached {
-			reached = "no"
-		}
-		table = append(table, []string{a.what, a.found, reached})
-	}
-	return table
-}
-
-func markdownTable(b *bytes.Buffer, table [][]string) {
-	for i, line := range table {
-		fmt.Fprintf(b, "| %s |\n", strings.Join(line, " | "))
-		if i == 0 {
-			b.WriteString("|" + strings.Repeat("---|", len(line)) + "\n")
-		}
-	}
-}
-
-func plainTable(b *bytes.Buffer, table [][]string) {
-	width := make([]int, len(table[0]))
-	for _, line := range table {
-		for i, cell := range line {
-			width[i] = max(width[i], utf8.RuneCountInString(cell))
-		}
-	}
-	for _, line := range table {
-		for i, cell := range line {
-			if i < len(line)-1 {
-				cell += strings.Repeat(" ", width[i]-utf8.RuneCountInString(cell)+2)
-			}
-			b.WriteString(cell)
-		}
-		b.WriteByte('\n')
-	}
 }

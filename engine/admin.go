@@ -21,6 +21,7 @@ type Queries interface {
 	Item(context.Context, feedback.ItemID) (*Item, error)
 	Decisions(context.Context, feedback.ItemID) ([]rules.Decision, error)
 	Explain(context.Context, feedback.ItemID) (*Explanation, error)
+	Activations(ctx context.Context, limit int) ([]Activation, error)
 	Cases(context.Context, CaseQuery) ([]feedback.Case, error)
 	Alerts(context.Context) ([]feedback.Alert, error)
 	Windows(ctx context.Context, name string) ([]rules.WindowFigure, error)
@@ -46,6 +47,12 @@ var (
 type listing struct {
 	Name  string `json:"name"`
 	Limit int    `json:"limit"`
+}
+
+// activated is the answer to an activation: what the gate refuses crosses the socket whole.
+type activated struct {
+	Activation *Activation `json:"activation,omitempty"`
+	Refused    *GateReport `json:"refused,omitempty"`
 }
 
 // method makes a method of the socket from a function of one argument.
@@ -104,22 +111,32 @@ func (e *Engine) serveAdmin() (*admin.Server, error) {
 		"dead_letters": method(func(ctx context.Context, l listing) ([]feedback.DeadLetter, error) {
 			return e.DeadLetters(ctx, feedback.DeadLetterKind(l.Name), l.Limit)
 		}),
-		"themes":   method(e.Themes),
-		"nps":      method(e.NPS),
-		"stats":    method(func(ctx context.Context, _ none) (*Stats, error) { return e.Stats(ctx) }),
-		"metrics":  method(func(context.Context, none) (Metrics, error) { return e.Metrics(), nil }),
-		"replay":   method(e.Replay),
-		"plugins":  method(func(ctx context.Context, _ none) ([]PluginState, error) { return e.Plugins(ctx) }),
-		"resume":   method(e.ResumePlugin),
-		"backtest": told(e.Backtest),
-		"diff":     told(e.Diff),
-		"reload":   method(func(ctx context.Context, _ none) (Reloaded, error) { return e.Reload(ctx) }),
+		"themes":      method(e.Themes),
+		"nps":         method(e.NPS),
+		"stats":       method(func(ctx context.Context, _ none) (*Stats, error) { return e.Stats(ctx) }),
+		"metrics":     method(func(context.Context, none) (Metrics, error) { return e.Metrics(), nil }),
+		"replay":      method(e.Replay),
+		"plugins":     method(func(ctx context.Context, _ none) ([]PluginState, error) { return e.Plugins(ctx) }),
+		"resume":      method(e.ResumePlugin),
+		"backtest":    told(e.Backtest),
+		"diff":        told(e.Diff),
+		"reload":      method(func(ctx context.Context, _ none) (Reloaded, error) { return e.Reload(ctx) }),
+		"activations": method(func(ctx context.Context, l listing) ([]Activation, error) { return e.Activations(ctx, l.Limit) }),
+		"activate": method(func(ctx context.Context, o ActivateOptions) (activated, error) {
+			a, err := e.Activate(ctx, o)
+			if refused := (*GateError)(nil); errors.As(err, &refused) {
+				return activated{Refused: &refused.Report}, nil
+			}
+			return activated{Activation: a}, err
+		}),
+		"rollback": method(e.Rollback),
 	}, errorCode)
 }
 
 // sentinels are the errors that keep their identity across the socket.
 var sentinels = map[string]error{
 	"not_found": ErrNotFound, "busy": ErrBusy, "full": ErrFull, "poisoned": ErrPoisoned, "no_replay": ErrNoReplay,
+	"restart": ErrRestart,
 }
 
 func errorCode(err error) string {
@@ -199,6 +216,25 @@ func (c *Client) Decisions(ctx context.Context, id feedback.ItemID) ([]rules.Dec
 // Explain asks as State.Explain does.
 func (c *Client) Explain(ctx context.Context, id feedback.ItemID) (*Explanation, error) {
 	return call[*Explanation](ctx, c, "explain", id)
+}
+
+// Activations asks as State.Activations does.
+func (c *Client) Activations(ctx context.Context, limit int) ([]Activation, error) {
+	return call[[]Activation](ctx, c, "activations", listing{Limit: limit})
+}
+
+// Activate asks as State.Activate does. Problems of program.yaml come as text.
+func (c *Client) Activate(ctx context.Context, o ActivateOptions) (*Activation, error) {
+	answer, err := call[activated](ctx, c, "activate", o)
+	if err == nil && answer.Refused != nil {
+		err = &GateError{*answer.Refused}
+	}
+	return answer.Activation, err
+}
+
+// Rollback asks as State.Rollback does.
+func (c *Client) Rollback(ctx context.Context, o RollbackOptions) (*Activation, error) {
+	return call[*Activation](ctx, c, "rollback", o)
 }
 
 // Cases asks as State.Cases does.

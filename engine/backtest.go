@@ -188,7 +188,11 @@ func (s *State) replayHistory(ctx context.Context, snap *store.Snapshot, from, u
 func (s *State) resolve(snap *store.Snapshot, ref *RulesRef) (*rules.Set, []rules.File, error) {
 	hash := ref.Hash
 	if hash == "" && (len(ref.Files) == 0 || ref.Env == nil) {
-		hash = s.set.Hash()
+		set := s.set.Load()
+		if set == nil {
+			return nil, nil, fmt.Errorf("rules that decide: %w", ErrNotFound)
+		}
+		hash = set.Hash()
 	}
 	if len(ref.Files) == 0 {
 		kept, full, err := keptRuleset(snap, hash)

@@ -22,6 +22,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -99,14 +100,19 @@ type Engine struct {
 	replays   sync.Mutex       // one replay at a time
 	reloading sync.Mutex       // one reload at a time; guards latest and plugins.made
 	latest    *program.Program // as it was last read
-	running   chan struct{}    // holds one while Run or RunOnce runs
+	refused   atomic.Pointer[GateReport]
+	running   chan struct{} // holds one while Run or RunOnce runs
 }
 
 // Open loads the program in dir, its plugins and its state. When the program is at fault the error is
 // source.Problems with the place of each fault. ErrLocked, ErrFull and other errors of the store are wrapped.
+//
+// Rule files that changed since the program ran last are activated when the gate lets them; see Activate. Otherwise
+// the rules that decided before go on, and the log and RefusedRules say why. The first rules of all need only compile.
 func Open(ctx context.Context, dir string, o Options) (*Engine, error) {
 	o = o.withDefaults()
-	prog, err := program.Load(ctx, dir, program.Options{CacheDir: o.CacheDir, Native: o.Native, Building: o.Building})
+	load := program.Options{CacheDir: o.CacheDir, Native: o.Native, Building: o.Building, RulesApart: true}
+	prog, err := program.Load(ctx, dir, load)
 	if err != nil {
 		return nil, err
 	}
@@ -122,10 +128,11 @@ func Open(ctx context.Context, dir string, o Options) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open state %s: %w", o.State, err)
 	}
-	e.State = &State{store: st, dir: o.State, zone: prog.Timezone, set: prog.Rules, Clock: o.Now}
+	e.State = &State{store: st, dir: o.State, zone: prog.Timezone, Clock: o.Now, files: e.rereadRules, activated: e.tellActivated}
 	if err := e.assemble(ctx); err != nil {
 		return nil, errors.Join(err, e.Close(ctx))
 	}
+	e.install = e.swapRules
 	return e, nil
 }
 
@@ -148,15 +155,15 @@ func (o Options) withDefaults() Options {
 // assemble loads the plugins and puts the parts together.
 func (e *Engine) assemble(ctx context.Context) error {
 	prog := e.program
-	if err := e.rememberRules(ctx); err != nil {
+	set, err := e.openRules(ctx)
+	if err != nil {
 		return err
 	}
-	var err error
 	if e.plugins, err = e.loadPlugins(ctx); err != nil {
 		return err
 	}
 	cfg := pipeline.Config{
-		Store: e.store, Rules: prog.Rules, Timezone: prog.Timezone, Parallel: runtime.GOMAXPROCS(0),
+		Store: e.store, Rules: set, Timezone: prog.Timezone, Parallel: runtime.GOMAXPROCS(0),
 		ItemAttributes: prog.ItemAttributes, CustomerAttributes: prog.CustomerAttributes, Hooks: e.pipelineHooks(),
 	}
 	for i := range prog.Categorizers {
@@ -177,7 +184,7 @@ func (e *Engine) assemble(ctx context.Context) error {
 		})
 	}
 	e.outbox = outbox.New(e.store, destinations, e.now, e.outboxHooks())
-	if err := e.pipe.Activate(ctx, prog.Rules, e.now(), nil, nil); err != nil {
+	if err := e.pipe.Activate(ctx, set, e.now(), nil, nil); err != nil {
 		return fmt.Errorf("fill the windows of the rules: %w", err)
 	}
 	return e.pipe.Release(ctx, e.now())

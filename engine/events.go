@@ -28,6 +28,8 @@ type Events struct {
 	SourceFailed func(source string, err error)
 	// PluginChanged tells of a plugin that was paused, works again, or was replaced by another version.
 	PluginChanged func(PluginState)
+	// RulesChanged tells of other rules that decide since; see Engine.Activate. It must not activate any itself.
+	RulesChanged func(Activation)
 	// Reloaded tells what a change of the program's files led to, unless to nothing; see Engine.Reload.
 	Reloaded func(Reloaded, error)
 }

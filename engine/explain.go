@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/closedloop/closedloop/engine/internal/program"
 	"github.com/closedloop/closedloop/engine/internal/records"
 	"github.com/closedloop/closedloop/engine/internal/store"
 	"github.com/closedloop/closedloop/rules"
@@ -35,24 +36,23 @@ func (r *ruleset) compile() (*rules.Set, error) {
 	})
 }
 
-// rememberRules stores the program's ruleset under its hash, so that every decision can be explained for ever.
-func (e *Engine) rememberRules(ctx context.Context) error {
-	key := records.RulesetKey(e.program.Rules.Hash())
-	return e.store.Update(ctx, func(tx *store.Tx) error {
-		if _, err := tx.Get(key); !errors.Is(err, store.ErrNotFound) {
-			return err
-		}
-		env := e.program.RuleEnv
-		b, err := json.Marshal(ruleset{
-			Files: e.program.RuleFiles, Attributes: env.Attributes, CustomerAttributes: env.CustomerAttributes,
-			Queues: env.Queues, Destinations: env.Destinations, Timezone: e.program.Timezone.String(), Since: e.now(),
-		})
-		if err != nil {
-			return err
-		}
-		tx.Set(key, b)
-		return nil
-	})
+// rulesetOf returns what the store keeps of the program's rules.
+func rulesetOf(prog *program.Program) *ruleset {
+	env := prog.RuleEnv
+	return &ruleset{
+		Files: prog.RuleFiles, Attributes: env.Attributes, CustomerAttributes: env.CustomerAttributes,
+		Queues: env.Queues, Destinations: env.Destinations, Timezone: prog.Timezone.String(),
+	}
+}
+
+// write stores the ruleset under its hash, so that every decision can be explained for ever.
+func (r *ruleset) write(tx *store.Tx, hash string, at feedback.Time) error {
+	key := records.RulesetKey(hash)
+	if _, err := tx.Get(key); !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	r.Since = at
+	return store.PutNew(tx, key, r)
 }
 
 // Explanation says why an item was decided on as it was.
@@ -136,10 +136,10 @@ func effectsDone(snap *store.Snapshot, id feedback.ItemID) ([]EffectDone, error)
 	return out, nil
 }
 
-// ruleset returns the ruleset of that hash: the program's own, or one that was used before.
+// ruleset returns the ruleset of that hash: the one that decides, or one that did before.
 func (s *State) ruleset(hash string) (*rules.Set, error) {
-	if s.set != nil && s.set.Hash() == hash {
-		return s.set, nil
+	if set := s.set.Load(); set != nil && set.Hash() == hash {
+		return set, nil
 	}
 	var r ruleset
 	err := s.store.View(func(snap *store.Snapshot) error {

@@ -16,14 +16,19 @@ import (
 // Reloaded says what Reload did.
 type Reloaded struct {
 	Swapped []PluginState `json:"swapped"` // plugins that were replaced
+	// Rules is the activation of rule files that changed; nil when they did not, or are not taken.
+	Rules *Activation `json:"rules,omitempty"`
 	// Restart names what else changed in the program. It takes effect when the engine is opened again.
 	Restart []string `json:"restart,omitempty"`
 }
 
 // Reload reads the program again. Plugins whose code, settings, grants or limits changed are loaded and tried beside
 // those that serve, and take their places between two calls: nothing is dropped or done twice. What cannot be loaded
-// changes nothing: the plugin that serves goes on, and the error says why. The error is source.Problems when the program
-// is at fault; then nothing is replaced at all. When ctx ends, what was not yet tried is not taken. It must not be called
+// changes nothing: the plugin that serves goes on, and the error says why. The error is source.Problems when program.yaml
+// is at fault; then nothing is replaced at all.
+//
+// Rule files that changed are activated when the gate lets them, as Activate does; otherwise the error has a *GateError
+// and the rules that decide go on. When ctx ends, what was not yet tried is not taken. It must not be called
 // from a function of Events.
 func (e *Engine) Reload(ctx context.Context) (Reloaded, error) {
 	e.reloading.Lock()
@@ -34,7 +39,9 @@ func (e *Engine) Reload(ctx context.Context) (Reloaded, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(e.life, cancel)()
-	prog, err := program.Load(ctx, e.program.Dir, program.Options{CacheDir: e.opts.CacheDir, Native: e.opts.Native, Building: e.opts.Building})
+	prog, err := program.Load(ctx, e.program.Dir, program.Options{
+		CacheDir: e.opts.CacheDir, Native: e.opts.Native, Building: e.opts.Building, RulesApart: true,
+	})
 	if err != nil {
 		return Reloaded{}, err
 	}
@@ -54,7 +61,28 @@ func (e *Engine) Reload(ctx context.Context) (Reloaded, error) {
 			done.Swapped = append(done.Swapped, PluginState(guard.State()))
 		}
 	}
+	if done.Rules, err = e.reloadRules(ctx, prog, &done); err != nil {
+		errs = append(errs, err)
+	}
 	return done, errors.Join(errs...)
+}
+
+// reloadRules activates the rule files that changed, or notes that they wait for the next start.
+func (e *Engine) reloadRules(ctx context.Context, prog *program.Program, done *Reloaded) (*Activation, error) {
+	if sameRuleEnv(e.program, prog) {
+		a, err := e.adopt(ctx, prog)
+		if refused := (*GateError)(nil); errors.As(err, &refused) {
+			e.tellRefused(refused)
+		} else if err == nil {
+			e.refused.Store(nil)
+		}
+		return a, err
+	}
+	if active, err := e.active(); err != nil || active.Ruleset == prog.RulesHash() {
+		return nil, err
+	}
+	done.Restart = append(done.Restart, "rules")
+	return nil, nil
 }
 
 // replace loads a plugin anew if it changed.
@@ -112,8 +140,6 @@ func differences(old, next *program.Program) (changed []string) {
 		{"state", old.StateDir, next.StateDir},
 		{"attributes of items", old.ItemAttributes, next.ItemAttributes},
 		{"attributes of customers", old.CustomerAttributes, next.CustomerAttributes},
-		{"queues", old.Queues, next.Queues},
-		{"rules", old.Rules.Hash(), next.Rules.Hash()},
 	} {
 		if !reflect.DeepEqual(c.a, c.b) {
 			changed = append(changed, c.name)

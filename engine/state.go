@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/closedloop/closedloop/engine/internal/program"
@@ -25,20 +28,30 @@ type State struct {
 	store *store.Store
 	dir   string
 	zone  *time.Location
-	set   *rules.Set // the program's; decisions may be of older sets
+	set   atomic.Pointer[rules.Set] // that decides; nil while it does not compile. Decisions may be of others
+
+	changing sync.Mutex // one change of the rules that decide at a time
+	// files reads the program's rule files again.
+	files func(context.Context) (*program.Program, error)
+	// install has a set decide in an engine, together with what record writes. It is nil where none is open.
+	install func(ctx context.Context, set *rules.Set, record func(*store.Tx) error) error
+	// activated is told what was recorded. It may be nil.
+	activated func(*Activation)
 }
 
-// OpenState opens the state of the program in dir for queries only, without loading any plugin. The directory may be
-// empty to take the program's own. It fails with ErrLocked when an engine works on it, and with ErrNotFound when the
-// program never ran.
-func OpenState(ctx context.Context, dir, state string) (*State, error) {
-	prog, err := program.Load(ctx, dir, program.Options{NoBuild: true, Others: true})
+// OpenState opens the state of the program in dir without loading any plugin: for queries, and to change which rules
+// decide when the program is started again. Of the options State, Native and Now count. It fails with ErrLocked when an
+// engine works on the state, and with ErrNotFound when the program never ran.
+func OpenState(ctx context.Context, dir string, o Options) (*State, error) {
+	o = o.withDefaults()
+	files := func(ctx context.Context) (*program.Program, error) {
+		return program.Load(ctx, dir, program.Options{CacheDir: o.CacheDir, Native: o.Native, NoBuild: true, Others: true, RulesApart: true})
+	}
+	prog, err := files(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if state == "" {
-		state = prog.StateDir
-	}
+	state := cmp.Or(o.State, prog.StateDir)
 	if _, err := os.Stat(filepath.Join(state)); errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("open state %s: %w", state, ErrNotFound)
 	}
@@ -46,7 +59,13 @@ func OpenState(ctx context.Context, dir, state string) (*State, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open state %s: %w", state, err)
 	}
-	return &State{store: st, dir: state, zone: prog.Timezone, set: prog.Rules, Clock: time.Now}, nil
+	s := &State{store: st, dir: state, zone: prog.Timezone, Clock: o.Now, files: files}
+	set, err := s.deciding(prog)
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	s.set.Store(set)
+	return s, nil
 }
 
 // Close releases the state.

@@ -78,13 +78,14 @@ func (e *Engine) reloadChanged(ctx context.Context) {
 		return
 	}
 	log := &e.opts.Logger
-	if err != nil {
+	refused := (*GateError)(nil) // which is logged already
+	if err != nil && !(errors.As(err, &refused) && err.Error() == refused.Error()) {
 		log.Error().Err(err).Msg("the program changed and cannot be taken as it is: what runs goes on")
 	}
 	if len(done.Restart) > 0 {
 		log.Warn().Strs("changed", done.Restart).Msg("this takes effect with the next start")
 	}
-	if f := e.opts.Events.Reloaded; f != nil && (err != nil || len(done.Swapped)+len(done.Restart) > 0) {
+	if f := e.opts.Events.Reloaded; f != nil && (err != nil || done.Rules != nil || len(done.Swapped)+len(done.Restart) > 0) {
 		f(done, err)
 	}
 }

@@ -18,8 +18,12 @@ func (s *State) Windows(_ context.Context, name string) ([]rules.WindowFigure, e
 	now := feedback.TimeOf(s.Clock())
 	out := []rules.WindowFigure{}
 	known := false
+	set := s.set.Load()
+	if set == nil {
+		return out, nil
+	}
 	err := s.store.View(func(snap *store.Snapshot) error {
-		for _, info := range s.set.Windows() {
+		for _, info := range set.Windows() {
 			if name != "" && info.Name != name {
 				continue
 			}
@@ -35,7 +39,7 @@ func (s *State) Windows(_ context.Context, name string) ([]rules.WindowFigure, e
 			if err != nil {
 				return err
 			}
-			out = append(out, s.set.Tell(info.Name, now, rings)...)
+			out = append(out, set.Tell(info.Name, now, rings)...)
 		}
 		return nil
 	})

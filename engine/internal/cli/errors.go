@@ -81,7 +81,7 @@ func (a *app) report(err error) int {
 
 // placed puts before a message where the program names the plugin.
 func (a *app) placed(plugin, message string) string {
-	p, err := a.loadProgram(context.Background())
+	p, err := a.findProgram(context.Background())
 	if err != nil {
 		return message
 	}

@@ -27,9 +27,18 @@ const (
 
 // loadProgram reads the program without building or running any of its plugins.
 func (a *app) loadProgram(ctx context.Context) (*program.Program, error) {
-	return program.Load(ctx, a.dir, program.Options{
-		CacheDir: a.std.Getenv(cacheVariable), NoBuild: true, Native: bundled(), Others: true,
-	})
+	return program.Load(ctx, a.dir, a.reading(false))
+}
+
+// findProgram does the same, also while its rule files are at fault.
+func (a *app) findProgram(ctx context.Context) (*program.Program, error) {
+	return program.Load(ctx, a.dir, a.reading(true))
+}
+
+func (a *app) reading(rulesApart bool) program.Options {
+	return program.Options{
+		CacheDir: a.std.Getenv(cacheVariable), NoBuild: true, Native: bundled(), Others: true, RulesApart: rulesApart,
+	}
 }
 
 // stateDir returns the state directory: the one given, else the program's.
@@ -42,7 +51,7 @@ func (a *app) stateDir(p *program.Program) (string, error) {
 
 // open finds the state of the program: through the engine that is running, or else by opening it.
 func (a *app) open(ctx context.Context) (*session, error) {
-	p, err := a.loadProgram(ctx)
+	p, err := a.findProgram(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -51,11 +60,7 @@ func (a *app) open(ctx context.Context) (*session, error) {
 		return nil, err
 	}
 	client, state, err := eitherWay(ctx, s.dir, a.patience, func() (*engine.State, error) {
-		st, err := engine.OpenState(ctx, a.dir, s.dir)
-		if err == nil {
-			st.Clock = a.std.Now
-		}
-		return st, err
+		return engine.OpenState(ctx, a.dir, engine.Options{State: s.dir, Native: bundled(), Now: a.std.Now})
 	})
 	switch {
 	case errors.Is(err, engine.ErrNotFound):

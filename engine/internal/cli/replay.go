@@ -64,7 +64,7 @@ the key that it had. A row that was rejected is mended at its source instead. cl
 }
 
 func (a *app) replay(ctx context.Context, ids []string, kinds []feedback.DeadLetterKind) (err error) {
-	p, err := a.loadProgram(ctx)
+	p, err := a.findProgram(ctx)
 	if err != nil {
 		return err
 	}

@@ -59,6 +59,7 @@ var directions = []row{
 
 	{"engine/internal/store", []string{"sdk/feedback", badger, xsys}},
 	{"engine/internal/records", []string{"engine/internal/store", "rules/...", "sdk/feedback"}},
+	{"engine/internal/audit", []string{"engine/internal/store", "sdk/feedback"}},
 	{"engine/internal/cases", []string{"engine/internal/records", "engine/internal/store", "rules", "sdk/feedback"}},
 	{"engine/internal/host/...", []string{"engine/internal/host/...", "sdk", "sdk/feedback", "sdk/wire", "sdk/rpc",
 		wazero, goPlugin, hclog, grpc, zerolog, yaml, xsys}},
@@ -78,7 +79,7 @@ var directions = []row{
 	{"engine/httpapi", []string{"engine", "sdk/feedback"}},
 	{"engine/console", []string{"engine", "sdk/feedback"}},
 	{"engine", []string{"engine/internal/admin", "engine/internal/cases", "engine/internal/host/...", "engine/internal/outbox",
-		"engine/internal/pipeline", "engine/internal/program/...", "engine/internal/records", "engine/internal/store",
+		"engine/internal/audit", "engine/internal/pipeline", "engine/internal/program/...", "engine/internal/records", "engine/internal/store",
 		"rules/...", "sdk/...", zerolog, xsync, fsnotify}},
 
 	{"examples/plugins/*/cmd", []string{"examples/plugins/...", "sdk/serve"}},

@@ -25,6 +25,8 @@ type Options struct {
 	Building func(plugin string)
 	// Native are the plugins that the embedding program hands over: the program refers to the one named N as native:N.
 	Native map[string]sdk.Plugin
+	// RulesApart loads a program also when nothing but its rule files are at fault: see Program.RuleProblems.
+	RulesApart bool
 	// Others says that there may be more plugins of that kind than are handed over here: to name another one is worth a
 	// warning only.
 	Others bool
@@ -38,7 +40,7 @@ func Load(ctx context.Context, dir string, o Options) (*Program, error) {
 	if err != nil {
 		return nil, &EnvironmentError{Doing: "find the program", Err: err}
 	}
-	l := &loader{given: dir, opts: o, p: &Program{Dir: abs}}
+	l := &loader{given: dir, opts: o, p: &Program{Dir: abs, given: dir}}
 	if err := l.load(); err != nil {
 		return nil, err
 	}
@@ -46,6 +48,7 @@ func Load(ctx context.Context, dir string, o Options) (*Program, error) {
 		return nil, problems
 	}
 	l.p.Warnings = l.told(l.warnings)
+	l.p.RuleProblems = l.ofRules.Sorted()
 	if !o.NoBuild {
 		if err := l.p.buildAll(ctx); err != nil {
 			return nil, err
@@ -63,6 +66,7 @@ type loader struct {
 	root     *source.Node // of program.yaml
 	files    []*source.Node
 	problems source.Problems // besides those noted in root and files
+	ofRules  source.Problems // likewise, of the rule files
 	warnings source.Problems
 	declared []string // the names of the secrets
 	hidden   []line   // not shown, because they may hold a secret
@@ -188,6 +192,9 @@ func (l *loader) all() source.Problems {
 	for _, file := range append([]*source.Node{l.root}, l.files...) {
 		all = append(all, file.Problems()...)
 	}
+	if len(all) > 0 || !l.opts.RulesApart {
+		all = append(all, l.ofRules...)
+	}
 	return all
 }
 
@@ -206,11 +213,13 @@ func (l *loader) told(problems source.Problems) source.Problems {
 }
 
 // toldName returns a name of a file, relative to the program's folder, as it is told.
-func (l *loader) toldName(file string) string {
+func (l *loader) toldName(file string) string { return toldName(l.given, file) }
+
+func toldName(given, file string) string {
 	if file == "" || strings.HasPrefix(file, nativePrefix) || strings.HasPrefix(file, packs.FilePrefix) || filepath.IsAbs(filepath.FromSlash(file)) {
 		return file
 	}
-	return filepath.ToSlash(filepath.Join(l.given, filepath.FromSlash(file)))
+	return filepath.ToSlash(filepath.Join(given, filepath.FromSlash(file)))
 }
 
 // line is a line of a file.

@@ -54,12 +54,17 @@ type Program struct {
 	Queues       []Queue
 
 	RuleFiles []rules.File // packs first; the names of the others are relative to Dir, with slashes
+	RuleTests []rules.File // tests of the rules, beside the rule files; likewise
 	RuleEnv   rules.Env    // what the program declares for its rules
-	Rules     *rules.Set
+	Rules     *rules.Set   // nil when there are RuleProblems
+	// RuleProblems are what is wrong with the rule files and keeps them from being read and compiled, with the names of
+	// files relative to Dir. Without Options.RulesApart there are none.
+	RuleProblems source.Problems
 
 	// Warnings are what is odd, but no fault: an unused grant, a secret that is not set on this machine.
 	Warnings source.Problems
 
+	given   string // Dir as the caller named it
 	secrets map[string]secretReader
 }
 

@@ -2,6 +2,7 @@ package program
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path"
@@ -10,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/closedloop/closedloop/rules"
+	"github.com/closedloop/closedloop/rules/packs"
 	"github.com/closedloop/closedloop/rules/source"
 )
 
@@ -32,13 +34,16 @@ func (l *loader) readRules() {
 		l.addRules(at, pattern)
 	}
 	l.p.RuleEnv = env
+	l.readRuleTests()
 	set, err := rules.Compile(l.p.RuleFiles, env)
 	if problems := source.Problems(nil); errors.As(err, &problems) {
-		l.problems = append(l.problems, problems...)
+		l.ofRules = append(l.ofRules, problems...)
 	} else if err != nil {
-		l.misses("", "rules", "", "the rules do not compile: %v", err)
+		l.ofRules = append(l.ofRules, source.Problem{Code: "rules", Message: fmt.Sprintf("the rules do not compile: %v", err)})
 	}
-	l.p.Rules = set
+	if len(l.ofRules) == 0 {
+		l.p.Rules = set
+	}
 }
 
 // ruleEnv returns what the program declares for its rules.
@@ -54,6 +59,49 @@ func (l *loader) ruleEnv() rules.Env {
 		env.Destinations = append(env.Destinations, l.p.Destinations[i].ID)
 	}
 	return env
+}
+
+// readRuleTests reads the tests of the rules: what ends in _test beside the rule files.
+func (l *loader) readRuleTests() {
+	var folders []string
+	for _, f := range l.p.RuleFiles {
+		if !strings.HasPrefix(f.Name, packs.FilePrefix) {
+			folders = append(folders, path.Dir(f.Name))
+		}
+	}
+	slices.Sort(folders)
+	for _, folder := range slices.Compact(folders) {
+		for _, ending := range []string{"*_test.yaml", "*_test.yml"} {
+			names, _ := fs.Glob(os.DirFS(l.p.Dir), path.Join(folder, ending)) // nothing matches where a name holds a [
+			for _, name := range names {
+				if !slices.ContainsFunc(l.p.RuleFiles, func(f rules.File) bool { return f.Name == name }) {
+					l.p.RuleTests = l.addRuleFile(l.p.RuleTests, name)
+				}
+			}
+		}
+	}
+}
+
+// addRuleFile reads a rule file, or a file with tests of rules.
+func (l *loader) addRuleFile(files []rules.File, name string) []rules.File {
+	data, err := readFile(filepath.Join(l.p.Dir, filepath.FromSlash(name)), source.MaxBytes)
+	if err != nil {
+		l.ofRules = append(l.ofRules, source.Problem{Code: "unreadable", File: name, Message: "the rule file cannot be read: " + reason(err)})
+		return files
+	}
+	return append(files, rules.File{Name: name, Data: data})
+}
+
+// RulesHash returns the hash of the rule files, also of those that do not compile.
+func (p *Program) RulesHash() string { return rules.HashOf(p.RuleFiles, p.RuleEnv) }
+
+// Told returns problems whose files are named relative to Dir as the caller of Load named the folder.
+func (p *Program) Told(problems source.Problems) source.Problems {
+	problems = problems.Sorted()
+	for i := range problems {
+		problems[i].File = toldName(p.given, problems[i].File)
+	}
+	return problems
 }
 
 // addRules adds the files that a pattern matches. The pattern is nil in the program when it is the default.
@@ -82,12 +130,7 @@ func (l *loader) addRules(at *source.Node, pattern string) {
 		if slices.ContainsFunc(l.p.RuleFiles, func(f rules.File) bool { return f.Name == name }) {
 			continue
 		}
-		data, err := readFile(filepath.Join(l.p.Dir, filepath.FromSlash(name)), source.MaxBytes)
-		if err != nil {
-			l.misses(name, "unreadable", "", "the rule file cannot be read: %s", reason(err))
-			continue
-		}
-		l.p.RuleFiles = append(l.p.RuleFiles, rules.File{Name: name, Data: data})
+		l.p.RuleFiles = l.addRuleFile(l.p.RuleFiles, name)
 	}
 }
 

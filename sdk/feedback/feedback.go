@@ -18,7 +18,10 @@
 //	item.NPSClass() // feedback.Detractor
 package feedback
 
-import "unicode"
+import (
+	"unicode"
+	"unicode/utf8"
+)
 
 // MaxItemBytes is the largest item, measured as Item.Size, that an engine accepts.
 const MaxItemBytes = 256 << 10
@@ -187,8 +190,14 @@ func (it *Item) Size() int {
 // WordCount returns the number of words of the text, divided at white space.
 func (it *Item) WordCount() int {
 	n, within := 0, false
-	for _, r := range it.Text {
-		blank := unicode.IsSpace(r)
+	for i := 0; i < len(it.Text); i++ {
+		c := it.Text[i]
+		blank := c == ' ' || '\t' <= c && c <= '\r'
+		if c >= utf8.RuneSelf {
+			r, size := utf8.DecodeRuneInString(it.Text[i:])
+			blank = unicode.IsSpace(r)
+			i += size - 1
+		}
 		if !blank && !within {
 			n++
 		}

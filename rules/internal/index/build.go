@@ -2,22 +2,22 @@ package index
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 
 	"github.com/closedloop/closedloop/rules/internal/lang"
 )
 
 // few is the number of conditions up to which a stage asks each of them.
-const few = 24
+const few = 6
 
 // stage is the index of the conditions that are looked for together.
 type stage struct {
 	first    int32 // their numbers: from first to end
 	end      int32
-	small    bool    // each of them is asked, and the rest is not set
-	doms     []int32 // what they look at
-	gaps     []gap   // what may be missing
-	never    bool    // none of them is unknown while nothing is missing
+	small    bool  // each of them is asked, and the rest is not set
+	gaps     []gap // what may be missing
+	never    bool  // none of them is unknown while nothing is missing
 	postings []posting
 	leaf     *leaf // of the rows that are in no posting, or nil
 	scoped   *leaf // of those that are, for events without the value by which they are found, or nil
@@ -79,7 +79,6 @@ func (b *builder) stage(conds []*lang.Condition, first int32) stage {
 			if r.never() {
 				continue
 			}
-			r.domains(used)
 			p := placed{rule: rule, row: r, skip: b.access(r), gaps: b.gaps[rule]}
 			if p.skip >= 0 {
 				scoped = append(scoped, p)
@@ -88,18 +87,18 @@ func (b *builder) stage(conds []*lang.Condition, first int32) stage {
 			}
 		}
 	}
-	for d := range used {
-		st.doms = append(st.doms, d)
-	}
-	slices.Sort(st.doms)
-	for _, d := range st.doms {
+	for _, d := range slices.Sorted(maps.Keys(used)) {
 		st.gaps = append(st.gaps, gap{d, gapBit(d)})
 	}
+	b.parts.searched = map[int32]bool{}
+	for _, p := range scoped {
+		b.parts.searched[p.skip] = true
+	}
 	if len(free) > 0 {
-		st.leaf = newLeaf(b.doms, b.asked, free)
+		st.leaf = newLeaf(b.doms, b.asked, b.parts.searched, free, true)
 	}
 	if len(scoped) > 0 {
-		st.scoped = newLeaf(b.doms, b.asked, scoped)
+		st.scoped = newLeaf(b.doms, b.asked, map[int32]bool{}, scoped, false)
 		st.postings = b.postings(scoped)
 	}
 	return st
@@ -126,16 +125,6 @@ func (b *builder) gapsOf(n *lang.Node, used map[int32]bool) uint64 {
 		out |= b.gapsOf(&kids[i], used)
 	}
 	return out
-}
-
-// domains notes the domains that the row asks for.
-func (r *row) domains(used map[int32]bool) {
-	for _, in := range r.ranges {
-		used[in.dom] = true
-	}
-	for _, n := range r.needs {
-		used[n.dom] = true
-	}
 }
 
 // access returns the sparse domain by whose values the row is found, the one that leads to the fewest rows, or -1.
@@ -223,7 +212,7 @@ func (b *builder) posting(dom int32, rows []placed, values map[int32][]int, entr
 		if out.large == nil {
 			out.large = map[int32]*leaf{}
 		}
-		out.large[v] = newLeaf(b.doms, b.asked, sub)
+		out.large[v] = newLeaf(b.doms, b.asked, b.parts.searched, sub, true)
 	}
 	out.start[len(out.start)-1] = uint32(len(out.rows))
 	return out

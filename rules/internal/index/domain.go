@@ -114,11 +114,15 @@ const (
 	keyView
 )
 
+// cheap is the cost below which a source is looked at for any number of tests.
+const cheap = 64
+
 // fewTests is the number of tests from which a source that is not cheap is looked at for every event.
 const fewTests = 4
 
-// domainsOf builds the domains of a program's sources, and the views of its atoms.
-func domainsOf(p *lang.Program) ([]domain, []view) {
+// domainsOf builds the domains of a program's sources, and the views of its atoms. Sources that cost more than they are
+// worth for an event are left out unless all are asked for.
+func domainsOf(p *lang.Program, all bool) ([]domain, []view) {
 	sources, tests := p.Sources(), p.Tests()
 	doms := make([]domain, len(sources))
 	asked := make([]int, len(sources))
@@ -128,7 +132,7 @@ func domainsOf(p *lang.Program) ([]domain, []view) {
 		}
 	}
 	for i, s := range sources {
-		doms[i] = domain{Source: s, used: asked[i] > 0 && (s.Cheap || asked[i] >= fewTests)}
+		doms[i] = domain{Source: s, used: asked[i] > 0 && (all || s.Cost < cheap || asked[i] >= fewTests)}
 	}
 	collect(doms, tests)
 	views := make([]view, len(tests))

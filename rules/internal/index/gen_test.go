@@ -240,12 +240,43 @@ func (a author) atom() string {
 	return "score " + order() + " " + strconv.Itoa(a.IntN(12)-1)
 }
 
+// family writes a few comparisons of one value, most of which are true together.
+func (a author) family() string {
+	list, word := a.list(2, a.quoted(a.value)), a.word()
+	var member func() string
+	switch a.IntN(5) {
+	case 0:
+		member = func() string {
+			return strconv.Quote(a.pick("price", "packaging", "shipping", "pack")) + a.pick(" in ", " in ", " not in ") + "themes"
+		}
+	case 1:
+		member = func() string {
+			return "text " + a.pick("contains", "contains", "not contains", "endsWith") + " " + strconv.Quote(a.pick("a", "e", "b", word))
+		}
+	case 2:
+		member = func() string { return "text matches " + strconv.Quote(a.pick("(?i)a|x", "e", "(?i)"+word, "b|c")) }
+	case 3:
+		member = func() string {
+			return "location" + a.pick(" not in "+list, ` != "gold"`, " == "+strconv.Quote(a.value()))
+		}
+	case 4:
+		member = func() string { return "score " + a.pick("> ", "< ", "!= ", ">= ") + a.pick("1", "3", "5", "8") }
+	}
+	out := member()
+	for range 1 + a.IntN(3) {
+		out += a.pick(" and ", " and ", " or ") + member()
+	}
+	return "(" + out + ")"
+}
+
 func (a author) condition(depth int) string {
 	if depth == 0 || a.chance(25) {
 		return a.atom()
 	}
 	c := func() string { return a.condition(depth - 1) }
-	switch a.IntN(8) {
+	switch a.IntN(9) {
+	case 5:
+		return a.family()
 	case 0:
 		return "not (" + c() + ")"
 	case 1:

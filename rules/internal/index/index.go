@@ -46,7 +46,7 @@ func New(p *lang.Program, stages ...[]*lang.Condition) *Index { return build(p, 
 // build is New for another number of conditions up to which a stage asks each of them.
 func build(p *lang.Program, few int, stages [][]*lang.Condition) *Index {
 	x := &Index{conds: slices.Concat(stages...), tests: p.Tests(), asked: &asked{}}
-	x.doms, x.views = domainsOf(p)
+	x.doms, x.views = domainsOf(p, false)
 	x.gaps = make([]uint64, len(x.conds))
 	b := builder{Index: x, few: few, split: splitter{doms: x.doms, views: x.views}, parts: partsBuilder{doms: x.doms, asked: x.asked}}
 	first := int32(0)
@@ -64,20 +64,19 @@ func (x *Index) Match(s *Scratch, f *lang.Frame, stage int, out []int32) []int32
 	if st.small {
 		return x.each(f, st, lang.True, int(st.end), out)
 	}
-	s.classify(x, f, st)
+	s.turn(x, f)
 	from := len(out)
+	if st.leaf != nil {
+		out = x.matchLeaf(s, f, st.leaf, out)
+	}
+	middle := len(out)
 	for i := range st.postings {
 		out = x.found(s, f, &st.postings[i], out)
 	}
-	if len(out) > from {
-		slices.Sort(out[from:])
-		out = append(out[:from], slices.Compact(out[from:])...)
+	if len(out) > middle {
+		slices.Sort(out[middle:])
+		out = append(out[:middle], slices.Compact(out[middle:])...)
 	}
-	if st.leaf == nil {
-		return out
-	}
-	middle := len(out)
-	out = x.matchLeaf(s, f, st.leaf, out)
 	return s.merge(out, from, middle)
 }
 
@@ -94,6 +93,7 @@ func (x *Index) each(f *lang.Frame, st *stage, want lang.Truth, limit int, out [
 
 // found appends the conditions that hold among those that the event's value, or its keys, lead to.
 func (x *Index) found(s *Scratch, f *lang.Frame, p *posting, out []int32) []int32 {
+	s.ensure(x, f, p.dom)
 	if !x.doms[p.dom].keyed() {
 		return x.verify(s, f, p, s.class[p.dom], out)
 	}
@@ -117,13 +117,13 @@ func (x *Index) verify(s *Scratch, f *lang.Frame, p *posting, value int32, out [
 
 // matchLeaf appends the conditions with a row in the leaf that holds, each once.
 func (x *Index) matchLeaf(s *Scratch, f *lang.Frame, l *leaf, out []int32) []int32 {
-	s.aim(x, l, false)
+	s.aim(x, f, l, false)
 	last := int32(-1)
 	for n := range l.sumWords() {
 		s.rows = s.sweep.rows(n, l.words/block, s.rows[:0])
 		for _, r := range s.rows {
-			if l.rules[r] != last && x.holds(s, f, l.partsOf(r)) {
-				last = l.rules[r]
+			if e := &l.rows[r]; e.rule != last && x.holds(s, f, l.parts[e.at:e.at+e.n]) {
+				last = e.rule
 				out = append(out, last)
 			}
 		}
@@ -132,14 +132,6 @@ func (x *Index) matchLeaf(s *Scratch, f *lang.Frame, l *leaf, out []int32) []int
 }
 
 func (l *leaf) sumWords() int { return len(l.sums[0]) }
-
-func (l *leaf) partsOf(row int32) []part {
-	from := uint32(0)
-	if row > 0 {
-		from = l.ends[row-1]
-	}
-	return l.parts[from:l.ends[row]]
-}
 
 // Unknown appends the numbers of the stage's conditions that are unknown for the frame's event, in ascending order, the
 // first of them up to a limit.
@@ -151,7 +143,7 @@ func (x *Index) Unknown(s *Scratch, f *lang.Frame, stage, limit int, out []int32
 	if st.small {
 		return x.each(f, st, lang.Unknown, limit, out)
 	}
-	s.classify(x, f, st)
+	s.turn(x, f)
 	s.open = always
 	for _, g := range st.gaps {
 		if s.isMissing(x, f, g.dom) {
@@ -185,10 +177,10 @@ func (x *Index) unknownFound(s *Scratch, f *lang.Frame, st *stage, limit int, ou
 		case s.isMissing(x, f, p.dom):
 			s.lost = true
 		case !x.doms[p.dom].keyed():
-			x.candidates(s, p, s.class[p.dom])
+			x.candidates(s, f, p, s.class[p.dom])
 		default:
 			for _, k := range s.keys[p.dom].words {
-				x.candidates(s, p, k)
+				x.candidates(s, f, p, k)
 			}
 		}
 	}
@@ -208,13 +200,13 @@ func (x *Index) unknownFound(s *Scratch, f *lang.Frame, st *stage, limit int, ou
 }
 
 // candidates notes the conditions that may be unknown among those of one value.
-func (x *Index) candidates(s *Scratch, p *posting, value int32) {
+func (x *Index) candidates(s *Scratch, f *lang.Frame, p *posting, value int32) {
 	if l := p.large[value]; l != nil {
-		s.aim(x, l, true)
+		s.aim(x, f, l, true)
 		for n := range l.sumWords() {
 			s.rows = s.sweep.rows(n, l.words/block, s.rows[:0])
 			for _, r := range s.rows {
-				s.found = append(s.found, l.rules[r])
+				s.found = append(s.found, l.rows[r].rule)
 			}
 		}
 		return
@@ -229,7 +221,7 @@ func (x *Index) candidates(s *Scratch, p *posting, value int32) {
 // unknownLeaf appends the conditions of a leaf that are unknown, each once, the first of them up to a limit. Of the leaf of
 // rows that are in postings too, only those count whose value is missing.
 func (x *Index) unknownLeaf(s *Scratch, f *lang.Frame, l *leaf, scoped bool, limit int, out []int32) []int32 {
-	s.aim(x, l, true)
+	s.aim(x, f, l, true)
 	if scoped {
 		for _, g := range l.access {
 			if s.isMissing(x, f, g.id) {
@@ -242,7 +234,7 @@ func (x *Index) unknownLeaf(s *Scratch, f *lang.Frame, l *leaf, scoped bool, lim
 	for n := range l.sumWords() {
 		s.rows = s.sweep.rows(n, l.words/block, s.rows[:0])
 		for _, r := range s.rows {
-			rule := l.rules[r]
+			rule := l.rows[r].rule
 			if rule == last || x.gaps[rule]&s.open == 0 {
 				continue
 			}

@@ -103,7 +103,7 @@ func TestIndexAgreesWithTheLoop(t *testing.T) {
 	yes, open, all := 0, 0, 0
 	for all < rounds(t, 150_000, 5_000_000) {
 		a.world = a.newWorld()
-		sources := make([]string, []int{5, 30, 100, 400, 1500}[a.IntN(5)])
+		sources := make([]string, []int{5, 10, 30, 100, 400, 1500}[a.IntN(6)])
 		for i := range sources {
 			sources[i] = a.condition(1 + a.IntN(4))
 		}

@@ -4,14 +4,15 @@ import (
 	"cmp"
 	"math/bits"
 	"slices"
+
+	"github.com/closedloop/closedloop/rules/internal/lang"
 )
 
 // leaf is many rows of which an event selects some by and-ing bit masks, one bit a row. A mask has a summary, one bit for
 // each block of a cache line, so that whole blocks without a row are passed over. The rows stand in the order of their
 // conditions.
 type leaf struct {
-	rules  []int32  // by row
-	ends   []uint32 // by row: where its parts end; they begin where those of the row before end
+	rows   []entry
 	parts  []part
 	words  int // of a mask
 	masks  [][]uint64
@@ -33,7 +34,6 @@ type group struct {
 	masks []int32 // by run
 	none  int32   // where the value is missing
 	wide  int32   // likewise, if rows are to be found that may be unknown
-	pass  float64 // how many rows it lets through
 }
 
 // keyGroup are the masks of the keys of a domain.
@@ -68,64 +68,106 @@ type placed struct {
 type leafBuilder struct {
 	*leaf
 	doms []domain
-	rows []placed
+	from []placed
 	seen map[uint64][]int32 // masks by their hash
 	left []row              // by row: what no group decides
 }
 
-func newLeaf(doms []domain, asked *asked, rows []placed) *leaf {
+// newLeaf builds a leaf. It notes the domains of texts that it searches. Without parts nothing can be asked of a row that
+// the masks select.
+func newLeaf(doms []domain, asked *asked, searched map[int32]bool, rows []placed, withParts bool) *leaf {
 	blocks := (len(rows) + 64*block - 1) / (64 * block)
-	b := &leafBuilder{leaf: &leaf{words: blocks * block}, doms: doms, rows: rows, seen: map[uint64][]int32{}, left: make([]row, len(rows))}
+	b := &leafBuilder{leaf: &leaf{words: blocks * block, rows: make([]entry, len(rows))}, doms: doms, from: rows, seen: map[uint64][]int32{}, left: make([]row, len(rows))}
 	every := b.newMask()
 	for i, p := range rows {
 		set1(every, i)
-		b.rules = append(b.rules, p.rule)
+		b.leaf.rows[i].rule = p.rule
 		b.left[i] = p.row.without(p.skip)
 	}
 	b.every = b.intern(every)
-	byRange, byKey := b.usage()
-	for _, d := range byRange {
-		if len(b.masks) < maxMasks && len(b.groups) < maxGroups {
+	for _, d := range b.choose() {
+		switch {
+		case len(b.masks) >= maxMasks || len(b.groups)+len(b.keyed) >= maxGroups:
+		case !doms[d].keyed():
 			b.addGroup(d)
-		}
-	}
-	slices.SortStableFunc(b.groups, func(a, c group) int { return cmp.Compare(a.pass, c.pass) })
-	for _, d := range byKey {
-		if len(b.masks) < maxMasks && len(b.keyed) < maxGroups {
+		default:
 			b.addKeys(d)
+			searched[d] = true
 		}
 	}
 	b.addGaps()
-	parts := partsBuilder{doms: doms, asked: asked}
-	for i := range rows {
-		parts.add(rows[i].rule, &b.left[i])
-		b.ends = append(b.ends, uint32(len(parts.out)))
+	if withParts {
+		parts := partsBuilder{doms: doms, asked: asked, searched: searched}
+		for i, p := range rows {
+			from := len(parts.out)
+			parts.add(p.rule, &b.left[i])
+			b.leaf.rows[i] = entry{p.rule, uint32(len(parts.out) - from), uint32(from)}
+		}
+		b.parts = slices.Clip(parts.out)
 	}
-	b.parts = slices.Clip(parts.out)
 	return b.leaf
 }
 
-// usage returns the domains that rows ask for, the most used first.
-func (b *leafBuilder) usage() (byRange, byKey []int32) {
-	ranges, keys := map[int32]int{}, map[int32]int{}
+// use is that a row accepts a share of the values of a domain.
+type use struct {
+	row   int32
+	share float64
+}
+
+// choose returns the domains whose masks are worth their cost, those that leave the fewest rows first. It supposes that
+// all values are equally frequent, and that domains have nothing to do with each other.
+func (b *leafBuilder) choose() []int32 {
+	uses := map[int32][]use{}
 	for i := range b.left {
 		for _, r := range b.left[i].ranges {
-			ranges[r.dom]++
+			share := float64(r.set.size()) / float64(b.doms[r.dom].classes)
+			uses[r.dom] = append(uses[r.dom], use{int32(i), share})
 		}
 		for _, n := range b.left[i].needs {
-			keys[n.dom]++
+			share := min(1, keysOfEvent*float64(len(n.keys))/float64(b.doms[n.dom].asked))
+			uses[n.dom] = append(uses[n.dom], use{int32(i), share})
 		}
 	}
-	order := func(used map[int32]int) (out []int32) {
-		for d, n := range used {
-			if n >= len(b.rows)/256 && (b.doms[d].cuts != nil || !b.doms[d].sparse()) {
-				out = append(out, d)
-			}
-		}
-		slices.SortFunc(out, func(x, y int32) int { return cmp.Or(cmp.Compare(used[y], used[x]), cmp.Compare(x, y)) })
-		return out
+	alive := make([]float64, len(b.left)) // the share of events that leave the row, by row
+	for i := range alive {
+		alive[i] = 1
 	}
-	return order(ranges), order(keys)
+	excluded := func(dom int32) (n float64) {
+		for _, u := range uses[dom] {
+			n += alive[u.row] * (1 - u.share)
+		}
+		return n
+	}
+	first := map[int32]float64{}
+	var order, out []int32
+	for d := range uses {
+		if b.doms[d].cuts != nil || !b.doms[d].sparse() {
+			first[d] = excluded(d)
+			order = append(order, d)
+		}
+	}
+	slices.SortFunc(order, func(x, y int32) int { return cmp.Or(cmp.Compare(first[y], first[x]), cmp.Compare(x, y)) })
+	for _, d := range order {
+		if excluded(d) < b.doms[d].effort()+float64(b.words/block)/8 {
+			continue
+		}
+		out = append(out, d)
+		for _, u := range uses[d] {
+			alive[u.row] *= u.share
+		}
+	}
+	return out
+}
+
+// effort is the cost of looking at the event's value, in rows that might be asked one by one instead.
+func (d *domain) effort() float64 {
+	switch d.Kind {
+	case lang.FoldedSource:
+		return 40
+	case lang.ThemeSource:
+		return 8
+	}
+	return 1 + float64(min(d.Cost, 64))/4
 }
 
 func (b *leafBuilder) newMask() []uint64 { return make([]uint64, b.words) }
@@ -172,7 +214,6 @@ func (b *leafBuilder) addGroup(dom int32) {
 		at := slices.IndexFunc(r.ranges, func(r inRange) bool { return r.dom == dom })
 		if at < 0 {
 			set1(free, i)
-			g.pass++
 			continue
 		}
 		in := r.ranges[at]
@@ -185,7 +226,6 @@ func (b *leafBuilder) addGroup(dom int32) {
 		if g.fill(masks, i, in.set, values) {
 			r.ranges = slices.Delete(slices.Clone(r.ranges), at, at+1)
 		}
-		g.pass += float64(in.set.size()) / float64(values)
 	}
 	for _, m := range append(masks, none, wide) {
 		for i, w := range free {
@@ -257,7 +297,7 @@ func (b *leafBuilder) addGaps() {
 		}
 		set1(in[id], row)
 	}
-	for i, p := range b.rows {
+	for i, p := range b.from {
 		for g := p.gaps; g != 0; g &= g - 1 {
 			note(byGap, int32(bits.TrailingZeros64(g)), i)
 		}

@@ -38,6 +38,8 @@ type partsBuilder struct {
 	doms  []domain
 	asked *asked
 	out   []part
+	// searched are the domains of texts that are searched for all literals at once anyway.
+	searched map[int32]bool
 }
 
 // add appends the parts of a row of the condition.
@@ -47,14 +49,9 @@ func (b *partsBuilder) add(rule int32, r *row) {
 		b.out = append(b.out, b.ofSet(in.dom, in.set))
 	}
 	for _, n := range r.needs {
-		p := part{kind: partKey, ref: n.dom}
-		if len(n.keys) == 1 {
-			p.mask = uint64(n.keys[0])
-		} else {
-			p.kind, p.mask = partKeys, uint64(len(b.asked.lists))
-			b.asked.lists = append(b.asked.lists, n.keys)
+		if p, ok := b.ofNeed(&n); ok {
+			b.out = append(b.out, p)
 		}
-		b.out = append(b.out, p)
 	}
 	for _, c := range r.checks {
 		b.out = append(b.out, part{kind: partAtom, ref: c.atom, accept: c.accept})
@@ -63,6 +60,22 @@ func (b *partsBuilder) add(rule int32, r *row) {
 		b.out = append(b.out, part{kind: partWhole, ref: rule})
 	}
 	slices.SortStableFunc(b.out[from:], func(x, y part) int { return int(x.kind) - int(y.kind) })
+}
+
+// ofNeed returns the part for a need, and false if the row asks for more of it anyway. A text is not searched for all
+// literals at once for the sake of one.
+func (b *partsBuilder) ofNeed(n *anyOf) (part, bool) {
+	searched := b.doms[n.dom].Kind != lang.FoldedSource || b.searched[n.dom]
+	switch {
+	case !searched && n.also:
+		return part{}, false
+	case !searched && n.atom >= 0:
+		return part{kind: partAtom, ref: n.atom, accept: isTrue}, true
+	case len(n.keys) == 1:
+		return part{kind: partKey, ref: n.dom, mask: uint64(n.keys[0])}, true
+	}
+	b.asked.lists = append(b.asked.lists, n.keys)
+	return part{kind: partKeys, ref: n.dom, mask: uint64(len(b.asked.lists) - 1)}, true
 }
 
 func (b *partsBuilder) ofSet(dom int32, s set) part {
@@ -83,40 +96,53 @@ func (b *partsBuilder) ofSet(dom int32, s set) part {
 	return p
 }
 
-// holds reports whether all parts hold for the event.
+// holds reports whether all parts hold for the event. What is known of the event already is asked first.
 func (x *Index) holds(s *Scratch, f *lang.Frame, parts []part) bool {
+	news := false
+	for i := range parts {
+		p := &parts[i]
+		if p.kind >= partAtom || !s.done[p.ref] {
+			news = true
+		} else if !x.passes(s, p) {
+			return false
+		}
+	}
+	if !news {
+		return true
+	}
 	for i := range parts {
 		p := &parts[i]
 		switch p.kind {
-		case partMask:
-			if p.mask>>uint(s.class[p.ref])&1 == 0 {
-				return false
-			}
-		case partSpan:
-			if c := uint32(s.class[p.ref]); c < uint32(p.mask) || c > uint32(p.mask>>32) {
-				return false
-			}
-		case partSet:
-			if !x.asked.sets[p.mask].has(s.class[p.ref]) {
-				return false
-			}
-		case partKey:
-			if !s.keys[p.ref].has(int32(p.mask)) {
-				return false
-			}
-		case partKeys:
-			if !slices.ContainsFunc(x.asked.lists[p.mask], s.keys[p.ref].has) {
-				return false
-			}
 		case partAtom:
 			if !p.accept.has(f.Truth(p.ref)) {
 				return false
 			}
-		default:
+		case partWhole:
 			if f.Eval(x.conds[p.ref]) != lang.True {
+				return false
+			}
+		default: // again where it was known, so that no part of a value is left out that another has made known
+			s.ensure(x, f, p.ref)
+			if !x.passes(s, p) {
 				return false
 			}
 		}
 	}
 	return true
+}
+
+// passes reports whether a part that asks for a class or for keys holds.
+func (x *Index) passes(s *Scratch, p *part) bool {
+	switch p.kind {
+	case partMask:
+		return p.mask>>uint(s.class[p.ref])&1 != 0
+	case partSpan:
+		c := uint32(s.class[p.ref])
+		return c >= uint32(p.mask) && c <= uint32(p.mask>>32)
+	case partSet:
+		return x.asked.sets[p.mask].has(s.class[p.ref])
+	case partKey:
+		return s.keys[p.ref].has(int32(p.mask))
+	}
+	return slices.ContainsFunc(x.asked.lists[p.mask], s.keys[p.ref].has)
 }

@@ -44,6 +44,8 @@ type inRange struct {
 type anyOf struct {
 	dom  int32
 	keys []int32 // ascending
+	atom int32   // that is true exactly then, or -1
+	also bool    // the row asks for more of it besides, or is loose
 }
 
 // check asks for the truth of an atom.
@@ -125,11 +127,11 @@ func (x *splitter) atom(id int32, a accept) []row {
 		return []row{{ranges: []inRange{r}}}
 	case keyView:
 		if a == isTrue {
-			r := row{needs: []anyOf{{v.dom, slices.Compact(slices.Sorted(slices.Values(v.keys)))}}}
-			if !v.exact {
-				r.checks = []check{{id, a}}
+			need := anyOf{v.dom, slices.Compact(slices.Sorted(slices.Values(v.keys))), id, !v.exact}
+			if v.exact {
+				return []row{{needs: []anyOf{need}}}
 			}
-			return []row{r}
+			return []row{{needs: []anyOf{need}, checks: []check{{id, a}}}}
 		}
 	}
 	return []row{{checks: []check{{id, a}}}}
@@ -219,7 +221,7 @@ func (r *row) join(o *row) bool {
 		r.ranges = []inRange{{a.dom, a.set.or(b.set), a.gap || b.gap}}
 		return true
 	case len(r.needs) == 1 && len(o.needs) == 1 && len(r.ranges)+len(o.ranges) == 0 && r.needs[0].dom == o.needs[0].dom:
-		r.needs = []anyOf{{r.needs[0].dom, bothKeys(r.needs[0].keys, o.needs[0].keys)}}
+		r.needs = []anyOf{{r.needs[0].dom, bothKeys(r.needs[0].keys, o.needs[0].keys), -1, false}}
 		return true
 	}
 	return false
@@ -239,7 +241,8 @@ func hull(rows []row) row {
 	}
 	out.ranges = slices.Clone(rows[0].ranges)
 	if len(rows[0].needs) > 0 {
-		out.needs = rows[0].needs[:1:1]
+		first := rows[0].needs[0]
+		out.needs = []anyOf{{first.dom, first.keys, -1, true}}
 	}
 	for i := range rows[1:] {
 		r := &rows[i+1]
@@ -260,7 +263,7 @@ func widened(a, b []anyOf) []anyOf {
 	for _, n := range a {
 		for _, o := range b {
 			if n.dom == o.dom {
-				return []anyOf{{n.dom, bothKeys(n.keys, o.keys)}}
+				return []anyOf{{n.dom, bothKeys(n.keys, o.keys), -1, true}}
 			}
 		}
 	}

@@ -36,8 +36,8 @@ func (x *Index) NewScratch() *Scratch {
 // Release drops the reference to the frame.
 func (s *Scratch) Release() { s.frame = nil }
 
-// classify finds the classes and keys of the event for the stage, once for all stages while its labels stay.
-func (s *Scratch) classify(x *Index, f *lang.Frame, st *stage) {
+// turn turns to the frame's event. What is known of it stays known for all stages while its labels stay.
+func (s *Scratch) turn(x *Index, f *lang.Frame) {
 	switch {
 	case s.frame != f || s.serial != f.Serial():
 		s.frame, s.serial, s.labelled = f, f.Serial(), f.LabelSerial()
@@ -50,11 +50,13 @@ func (s *Scratch) classify(x *Index, f *lang.Frame, st *stage) {
 			}
 		}
 	}
-	for _, i := range st.doms {
-		if d := &x.doms[i]; !s.done[i] && d.used {
-			s.done[i] = true
-			s.look(d, i, f)
-		}
+}
+
+// ensure finds the class or the keys of the event in a domain, once.
+func (s *Scratch) ensure(x *Index, f *lang.Frame, dom int32) {
+	if !s.done[dom] {
+		s.done[dom] = true
+		s.look(&x.doms[dom], dom, f)
 	}
 }
 
@@ -117,8 +119,9 @@ func (d *domain) want(h *hits, key int32) {
 
 // isMissing reports whether something is missing from the event's value of a domain.
 func (s *Scratch) isMissing(x *Index, f *lang.Frame, dom int32) bool {
-	d := &x.doms[dom]
-	if !s.done[dom] {
+	if d := &x.doms[dom]; d.used {
+		s.ensure(x, f, dom)
+	} else if !s.done[dom] {
 		s.done[dom] = true
 		s.lacks[dom] = !d.given(f)
 	}
@@ -129,11 +132,12 @@ func (s *Scratch) isMissing(x *Index, f *lang.Frame, dom int32) bool {
 const fewGaps = 4
 
 // aim sets the masks that select rows of the leaf: those that may hold, or with wide those that may be unknown.
-func (s *Scratch) aim(x *Index, l *leaf, wide bool) {
+func (s *Scratch) aim(x *Index, f *lang.Frame, l *leaf, wide bool) {
 	w := &s.sweep
 	w.reset()
 	for i := range l.keyed {
 		g := &l.keyed[i]
+		s.ensure(x, f, g.dom)
 		if wide && s.lacks[g.dom] {
 			continue
 		}
@@ -155,6 +159,7 @@ func (s *Scratch) aim(x *Index, l *leaf, wide bool) {
 	}
 	for i := range l.groups {
 		g := &l.groups[i]
+		s.ensure(x, f, g.dom)
 		mask := g.none
 		if c := s.class[g.dom]; c > missing {
 			mask = g.masks[(c-1)>>g.shift]

@@ -24,10 +24,11 @@ type Source struct {
 	Kind   SourceKind
 	Name   string // what it is called in problems
 	Labels bool   // changes when the item is labelled anew
-	Cheap  bool   // reading it takes few steps and no memory
+	Cost   int64  // of reading it, in steps
 
 	number func(*Frame) (float64, bool)
 	text   func(*Frame) (string, bool)
+	field  func(*feedback.Event) (string, bool) // of a field that is a text, instead of text
 	folded func(*Frame) *folded
 	given  func(*Frame) bool
 }
@@ -36,7 +37,12 @@ type Source struct {
 func (s *Source) Number(f *Frame) (float64, bool) { return s.number(f) }
 
 // Text returns the value of a StringSource, and whether the event has it.
-func (s *Source) Text(f *Frame) (string, bool) { return s.text(f) }
+func (s *Source) Text(f *Frame) (string, bool) {
+	if s.field != nil {
+		return s.field(&f.event)
+	}
+	return s.text(f)
+}
 
 // Given reports whether nothing is missing from what a ThemeSource or GivenSource stands for.
 func (s *Source) Given(f *Frame) bool { return s.given(f) }
@@ -289,7 +295,7 @@ func (c *Compiler) gaps(t *term, out *Test) {
 
 // source returns the number of a source in the program.
 func (c *Compiler) source(kind SourceKind, on *term) int32 {
-	s := &Source{Kind: kind, Name: on.text, Labels: on.readsLabels(), Cheap: on.cost < cheap || on.field != nil}
+	s := &Source{Kind: kind, Name: on.text, Labels: on.readsLabels(), Cost: on.cost}
 	switch kind {
 	case ThemeSource:
 		s.Name, s.given = "themes", themesGiven
@@ -298,6 +304,9 @@ func (c *Compiler) source(kind SourceKind, on *term) int32 {
 		s.folded = c.foldedText(on)
 	case StringSource:
 		s.text = on.str
+		if on.field != nil {
+			s.field = on.field.Str
+		}
 	default:
 		s.number = numberOf(on)
 	}
@@ -317,9 +326,6 @@ func themesGiven(f *Frame) bool {
 	}
 	return true
 }
-
-// cheap is the number of steps below which a source is cheap.
-const cheap = 64
 
 func (c *Compiler) addSource(s *Source, key string) int32 {
 	key = string('0'+rune(s.Kind)) + key

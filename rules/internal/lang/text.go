@@ -2,8 +2,10 @@ package lang
 
 import (
 	"bytes"
+	"encoding/binary"
 	"regexp"
 	"regexp/syntax"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -33,19 +35,8 @@ func (d *folded) set(s string) {
 	if cap(d.text) > maxKept {
 		d.text, d.form = nil, nil
 	}
-	d.text = d.text[:0]
-	for i := 0; i < len(s); i++ {
-		c := s[i]
-		if c >= utf8.RuneSelf {
-			d.ascii = false
-			break
-		}
-		if 'A' <= c && c <= 'Z' {
-			c += 'a' - 'A'
-		}
-		d.text = append(d.text, c)
-	}
-	if d.ascii {
+	d.text = slices.Grow(d.text[:0], len(s))[:len(s)]
+	if d.ascii = lowered(d.text, s); d.ascii {
 		return
 	}
 	if norm.NFC.QuickSpanString(s) < len(s) {
@@ -60,6 +51,34 @@ func (d *folded) set(s string) {
 		return
 	}
 	d.text = appendFolded(d.text[:0], s)
+}
+
+// lowered writes a text in ASCII to dst, which is as long, in lower case. It reports whether the text is in ASCII.
+func lowered(dst []byte, s string) bool {
+	const (
+		ones  = 0x0101010101010101
+		highs = 0x80 * ones
+	)
+	for len(s) >= 8 { // eight characters at once: the highest bit of each tells which are letters in upper case
+		w := uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 | uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+		if w&highs != 0 {
+			return false
+		}
+		fromA, behindZ := w+(0x80-'A')*ones, w+(0x7f-'Z')*ones
+		binary.LittleEndian.PutUint64(dst, w|(fromA^behindZ)&highs>>2)
+		dst, s = dst[8:], s[8:]
+	}
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		if c >= utf8.RuneSelf {
+			return false
+		}
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		dst[i] = c
+	}
+	return true
 }
 
 // appendFolded folds a text as it is, without bringing it to NFC.

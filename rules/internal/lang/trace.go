@@ -51,6 +51,16 @@ func (f *Frame) Atom(c *Condition, i int) (text string, truth Truth, seen []Seen
 	return f.program.notes[a.note].text, f.Truth(a.atom), f.seen(a.atom)
 }
 
+// Text returns an atom of the program as the condition writes it.
+func (p *Program) Text(c *Condition, atom int32) string {
+	for i := range c.atoms {
+		if c.atoms[i].atom == atom {
+			return p.notes[c.atoms[i].note].text
+		}
+	}
+	return ""
+}
+
 func (f *Frame) seen(atom int32) []Seen {
 	reads := f.program.reads[atom]
 	if len(reads) == 0 {

@@ -75,7 +75,7 @@ type deciding struct {
 	generations map[string]int // of the windows of both, by their ID
 }
 
-// New returns a pipeline.
+// New returns a pipeline. Activate is called before the first commit, so that the windows of its rules are kept.
 func New(cfg Config) *Pipeline {
 	if cfg.Timezone == nil {
 		cfg.Timezone = time.UTC

@@ -59,8 +59,8 @@ type ActivateOptions struct {
 
 // RollbackOptions says where to go back to, who does and why. The zero value works.
 type RollbackOptions struct {
-	// To is the number of an activation or the beginning of a ruleset's hash, with or without "sha256:". Defaults to the
-	// ruleset that decided before the one that decides now.
+	// To is the number of an activation, or the beginning of a ruleset's hash with 6 digits or more, with or without
+	// "sha256:". Defaults to the ruleset that decided before the one that decides now.
 	To  string `json:"to,omitempty"`
 	By  string `json:"by,omitempty"` // Defaults to "unknown".
 	Why string `json:"why,omitempty"`
@@ -125,6 +125,12 @@ func (s *State) Rollback(ctx context.Context, o RollbackOptions) (*Activation, e
 	return s.activate(ctx, set, nil, Activation{By: cmp.Or(o.By, "unknown"), Why: o.Why, Back: cmp.Or(to.Back, to.Number), Instead: instead})
 }
 
+const (
+	hashPrefix = "sha256:"
+	// leastHash is how many digits of a hash are taken for one rather than for a number.
+	leastHash = 6
+)
+
 // target finds the activation to go back to in a history, the latest first.
 func target(history []Activation, to string) (*Activation, error) {
 	if to == "" {
@@ -135,12 +141,12 @@ func target(history []Activation, to string) (*Activation, error) {
 			return &history[i], nil
 		}
 	}
-	prefix := "sha256:" + strings.TrimPrefix(to, "sha256:")
+	prefix := strings.TrimPrefix(to, hashPrefix)
 	var found *Activation
 	for i := range history {
 		a := &history[i]
 		switch {
-		case !strings.HasPrefix(a.Ruleset, prefix):
+		case len(prefix) < leastHash || !strings.HasPrefix(a.Ruleset, hashPrefix+prefix):
 		case found == nil:
 			found = a
 		case found.Ruleset != a.Ruleset:

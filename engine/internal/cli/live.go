@@ -82,7 +82,8 @@ func (a *app) reloadCommand() *cobra.Command {
 		Use:   "reload [PROGRAM]",
 		Short: "Have the running engine read its program again",
 		Long: `reload has the running engine read its program again. Plugins whose code, settings, grants or limits changed are
-loaded and tried beside those that serve, and take their places between two calls. What cannot be loaded changes nothing.
+loaded and tried beside those that serve, and take their places between two calls. Rule files that changed decide from
+then on when they compile, nothing that blocks is found in them and their tests pass. What is not taken changes nothing.
 A running engine notices changed files by itself; this is for where it cannot, and to see what came of it.`,
 		Example: "  closedloop reload examples/retail",
 		Args:    a.programArgument,
@@ -95,10 +96,16 @@ A running engine notices changed files by itself; this is for where it cannot, a
 				if a.json {
 					return a.printJSON(done)
 				}
-				if len(done.Swapped) == 0 {
-					fmt.Fprintln(a.std.Out, "no plugin changed")
-				} else if err := a.tellPlugins(done.Swapped); err != nil {
-					return err
+				if len(done.Swapped)+len(done.Restart) == 0 && done.Rules == nil {
+					fmt.Fprintln(a.std.Out, "nothing changed")
+				}
+				if len(done.Swapped) > 0 {
+					if err := a.tellPlugins(done.Swapped); err != nil {
+						return err
+					}
+				}
+				if r := done.Rules; r != nil {
+					fmt.Fprintf(a.std.Out, "rules: ruleset %s with %s decides from now on (activation %d)\n", short(r.Ruleset), count(r.Rules, "rule"), r.Number)
 				}
 				for _, what := range done.Restart {
 					fmt.Fprintf(a.std.Out, "changed, and taken with the next start: %s\n", what)

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"time"
 
@@ -30,7 +31,9 @@ func (a *app) runCommand() *cobra.Command {
 		Long: `run reads feedback from the program's sources, labels it, decides by the rules, and delivers messages, until it is
 stopped by SIGINT (ctrl-c) or SIGTERM: then it finishes what is under way. A second signal ends it at once; what was
 acknowledged is kept either way. When a plugin or its settings change on the disk meanwhile, the new version is loaded
-beside the one that serves and takes its place between two calls; when it does not load, the old one goes on.
+beside the one that serves and takes its place between two calls; when it does not load, the old one goes on. Rule files
+that change decide as soon as they compile, nothing that blocks is found in them and their tests pass; see closedloop
+rules.
 
 With --once it goes through everything that there is, says what happened, and ends. Running it again takes nothing in
 twice and acts on nothing twice. A message that cannot be delivered waits and is no failure of the run.
@@ -45,7 +48,7 @@ $CLOSEDLOOP_CACHE, or else in the user's cache directory.`,
 	f.BoolVar(&o.once, "once", false, "go through what there is, say what happened, and end")
 	f.StringVar(&o.level, "log-level", "", "`level` of the log: debug, info, warn, error or off (default info, with --once off)")
 	f.BoolVar(&o.logJSON, "log-json", false, "write the log as JSON lines")
-	f.BoolVar(&o.watch, "watch", true, "take plugins in anew when their files or settings change")
+	f.BoolVar(&o.watch, "watch", true, "take plugins and rules in anew when their files or settings change")
 	f.StringVar(&o.profile, "profile", string(engine.Server), "memory of the store: server, or small for 64 MiB")
 	return cmd
 }
@@ -74,9 +77,18 @@ func (a *app) run(ctx context.Context, o runOptions) error {
 		return err
 	}
 	if o.once {
+		a.warnOfRules(eng)
 		return a.runOnce(ctx, eng, p)
 	}
 	return a.runOn(ctx, eng, logger)
+}
+
+// warnOfRules says that the rules are not those of the files, where no log does.
+func (a *app) warnOfRules(eng *engine.Engine) {
+	if g := eng.RefusedRules(); g != nil {
+		fmt.Fprintf(a.std.Err, "closedloop: warning: the rule files changed and are not taken: %s; the rules before them decide\n"+
+			"closedloop: hint: closedloop rules activate %s tells why\n", g.Summary(), clean(a.dir, oneLine))
+	}
 }
 
 // openEngine opens the program with its plugins, telling what is being built.

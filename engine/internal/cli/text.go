@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
 	"time"
@@ -192,4 +193,15 @@ func list(names []string) string {
 	}
 	last := len(names) - 1
 	return strings.Join(names[:last], ", ") + " or " + names[last]
+}
+
+// cleaned is the output of results for text of others, of which each write is cleaned.
+func (a *app) cleaned() io.Writer { return cleaner{a.std.Out} }
+
+type cleaner struct{ w io.Writer }
+
+// Write writes what is safe for a terminal.
+func (c cleaner) Write(b []byte) (int, error) {
+	_, err := io.WriteString(c.w, clean(string(b), keepLines))
+	return len(b), err
 }

@@ -57,8 +57,11 @@ func withFields(text string) string {
 	before, rest, _ := strings.Cut(text, begin)
 	_, after, _ := strings.Cut(rest, end)
 	var b strings.Builder
+	b.WriteString("| field | type | |\n|---|---|---|\n")
 	for _, f := range feedback.Fields() {
 		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", f.Name, f.Kind, f.Doc)
 	}
+	b.WriteString("| `attributes.NAME` | as declared | an item's own field, declared in the program under `attributes: {item: {NAME: number}}` |\n")
+	b.WriteString("| `customer.attributes.NAME` | as declared | a customer's own field, declared under `attributes: {customer: {NAME: bool}}` |\n")
 	return before + begin + b.String() + end + after
 }

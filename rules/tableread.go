@@ -26,10 +26,11 @@ func (b *builder) tables(root *source.Node) {
 		if h := e.Value.Get("hit"); h != nil {
 			t.hit = h.OneOf(hitFirst, hitUnique, hitCollect)
 		}
+		rows := e.Value.Need("rows")
 		inputs := b.tableInputs(t, e.Value.Need("in"))
 		b.tableOutputs(t, e.Value.Need("out"))
 		if inputs && len(t.outputs) > 0 {
-			b.tableRows(t, e.Value.Need("rows"))
+			b.tableRows(t, rows)
 		}
 		b.set.tables = append(b.set.tables, t)
 	}

@@ -73,6 +73,7 @@ var directions = []row{
 		"sdk/sdktest", "sdk/wire"}},
 	{"engine/internal/scaffold/...", []string{"engine/internal/scaffold/...", "sdk", "sdk/suggest", "sdk/rust", "sdk/c", "sdk/assemblyscript"}},
 	{"engine/internal/admin", nil},
+	{"engine/docs", nil},
 	{"engine/internal/house", nil},
 	{"engine/internal/cli", []string{"engine/...", "rules/...", "sdk/...", "plugins/...", cobra, pflag, zerolog, xterm, xtext}},
 	{"engine/cmd/closedloop", []string{"engine/internal/cli"}},

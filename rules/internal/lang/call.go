@@ -63,11 +63,6 @@ var refusedFunctions = map[string]string{
 // between are the operators that are words with two sides.
 var between = []string{"contains", "startsWith", "endsWith", "matches"}
 
-// Functions returns the names of all functions.
-func Functions() []string {
-	return append(sortedKeys(functions), "any", "all", "none", "one", "count")
-}
-
 func (x *expression) call(n ast.Node, name string, nodes []ast.Node) *term {
 	switch name {
 	case "any", "all", "none", "one", "count":

@@ -17,7 +17,8 @@ type Events struct {
 	Decided       func(feedback.ItemID, *rules.Decision)
 	// CaseChanged tells of a case that was opened, moved, noted on or breached.
 	CaseChanged func(feedback.Case)
-	AlertBegan  func(feedback.Alert)
+	// AlertChanged tells of an alert that began to fire or is over, as its Status says.
+	AlertChanged func(feedback.Alert)
 	// DeliveryQueued, DeliverySent and DeliveryFailed follow a message to its destination. A failed one is tried again.
 	DeliveryQueued func(feedback.Delivery)
 	DeliverySent   func(feedback.Delivery)
@@ -36,7 +37,13 @@ type Events struct {
 
 func (e *Engine) pipelineHooks() pipeline.Hooks {
 	ev := &e.opts.Events
-	h := pipeline.Hooks{Decision: ev.Decided, Case: ev.CaseChanged, Alert: ev.AlertBegan}
+	h := pipeline.Hooks{Decision: e.meter.decided, Case: ev.CaseChanged, Alert: ev.AlertChanged}
+	if ev.Decided != nil {
+		h.Decision = func(id feedback.ItemID, d *rules.Decision) {
+			e.meter.decided(id, d)
+			ev.Decided(id, d)
+		}
+	}
 	if ev.ItemCommitted != nil {
 		h.Item = func(rec records.Item, l *feedback.Labels, _ pipeline.Outcome) { ev.ItemCommitted(itemOf(&rec, l)) }
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/closedloop/closedloop/engine/internal/pipeline"
+	"github.com/closedloop/closedloop/rules"
 	"github.com/closedloop/closedloop/sdk/feedback"
 )
 
@@ -23,6 +24,7 @@ type Metrics struct {
 	Intake  int                      `json:"intake"`  // calls of Ingest under way
 	Stages  map[string]Latency       `json:"stages"`  // prepare: accept, filter, categorize; commit: decide, make durable
 	Plugins map[string]PluginMetrics `json:"plugins"` // by id
+	Rules   map[string]RuleMetrics   `json:"rules"`   // by id: those of which there is something to tell
 	Store   StoreMetrics             `json:"store"`
 	Uptime  time.Duration            `json:"uptime_ns"`
 }
@@ -57,6 +59,17 @@ type PluginMetrics struct {
 	Paused    bool          `json:"paused,omitempty"` // in quarantine
 }
 
+// RuleMetrics is what a rule has done since the engine was opened.
+type RuleMetrics struct {
+	Fired      int64 `json:"fired"`
+	Shadow     int64 `json:"shadow,omitempty"`     // would have fired; its mode is shadow
+	Suppressed int64 `json:"suppressed,omitempty"` // matched; its throttle or another rule kept it from acting
+	// Unknown counts items for which its condition was unknown, so that it did not match, or fired because of its on_error.
+	Unknown int64 `json:"unknown,omitempty"`
+	// Conflicts counts decisions in which it set another value of an output than another rule, where that is an error.
+	Conflicts int64 `json:"conflicts,omitempty"`
+}
+
 // StoreMetrics is what the store has done.
 type StoreMetrics struct {
 	Commits uint64 `json:"commits"`
@@ -82,9 +95,50 @@ type meter struct {
 	total        Metrics
 	stages       [stages]Latency
 	pass         map[string]*pipeline.Report // by source, since begin
+	rules        map[string]*RuleMetrics
 }
 
-func newMeter() *meter { return &meter{pass: map[string]*pipeline.Report{}} }
+func newMeter() *meter {
+	return &meter{pass: map[string]*pipeline.Report{}, rules: map[string]*RuleMetrics{}}
+}
+
+// decided counts what the rules of a decision did.
+func (m *meter) decided(_ feedback.ItemID, d *rules.Decision) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	of := func(rule string) *RuleMetrics {
+		r := m.rules[rule]
+		if r == nil {
+			r = &RuleMetrics{}
+			m.rules[rule] = r
+		}
+		return r
+	}
+	for _, g := range d.Groups {
+		for _, f := range g.Fired {
+			r := of(f.Rule)
+			if f.Mode == rules.Shadow {
+				r.Shadow++
+			} else {
+				r.Fired++
+			}
+			if f.Assumed {
+				r.Unknown++
+			}
+		}
+	}
+	for _, s := range d.Suppressed {
+		of(s.Rule).Suppressed++
+	}
+	for _, id := range d.Unknown {
+		of(id).Unknown++
+	}
+	for _, e := range d.Errors {
+		for _, id := range e.Rules {
+			of(id).Conflicts++
+		}
+	}
+}
 
 // begin forgets what the last pass did.
 func (m *meter) begin() {
@@ -139,6 +193,10 @@ func (e *Engine) Metrics() Metrics {
 	m.Stages = map[string]Latency{}
 	for i, name := range stageNames {
 		m.Stages[name] = e.meter.stages[i]
+	}
+	m.Rules = map[string]RuleMetrics{}
+	for id, r := range e.meter.rules {
+		m.Rules[id] = *r
 	}
 	e.meter.mu.Unlock()
 	m.Sent, m.Failed = e.meter.sent.Load(), e.meter.failed.Load()

@@ -241,6 +241,15 @@ func (a *app) metricsText(_ *session, m *engine.Metrics) {
 			p.Busy.Round(time.Microsecond).String(), p.Slowest.Round(time.Microsecond).String(), grouped(int(p.Discarded+p.Recycled)))
 	}
 	plugins.write(w, a.std.Width)
+	if len(m.Rules) > 0 {
+		a.heading("rules")
+		t := indented(text("id"), digits("fired"), digits("shadow"), digits("suppressed"), digits("unknown"), digits("conflicts"))
+		for _, id := range slices.Sorted(maps.Keys(m.Rules)) {
+			r := m.Rules[id]
+			t.add(id, grouped(int(r.Fired)), grouped(int(r.Shadow)), grouped(int(r.Suppressed)), grouped(int(r.Unknown)), grouped(int(r.Conflicts)))
+		}
+		t.write(w, a.std.Width)
+	}
 	a.heading("store")
 	fmt.Fprintf(w, "  %s in %s, %s written, %s free, %s waiting\n", count(int(m.Store.Updates), "update"), count(int(m.Store.Commits), "commit"),
 		size(int64(m.Store.Bytes)), size(m.Store.Free), grouped(m.Store.Queue))

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -114,28 +115,71 @@ func checkRollups(t *testing.T, w *world) {
 	}
 }
 
+// rememberingRules remember: windows, throttles, pools, alerts of both kinds and digests.
+const rememberingRules = `
+version: 1
+pools:
+  care: {owners: [anna, ben, cleo]}
+  least: {owners: [dan, eva], by: least_loaded}
+windows:
+  nps_1h: {metric: nps, over: 1h, step: 5m}
+  theme_1h: {metric: rate, over: 1h, step: 5m, by: [theme]}
+groups:
+  - name: route
+    match: first
+    rules:
+      - {id: second, when: nps <= 6 and win.nps_1h.n > 2, do: [{assign: {pool: least}}, {case: {sla: 4h}}]}
+      - {id: low, when: nps <= 6, throttle: {every: 1h, max: 2}, do: [{assign: {pool: care}}, {case: {}}, {notify: {destination: team, digest: 1h}}]}
+  - name: alerts
+    rules:
+      - {id: often, each: theme, when: win.theme_1h.n > 1 and win.theme_1h.value > 0.2, alert: {notify: team, wait: 1s}}
+      - {id: fire, when: 'text contains "fire"', do: [{alert: {summary: fire, notify: team}}]}
+`
+
 // TestReplayingTheSameInputYieldsTheSameState runs the same chunks on two stores and compares every record.
 func TestReplayingTheSameInputYieldsTheSameState(t *testing.T) {
 	t.Parallel()
-	run := func() map[string]string {
-		w := setup(t)
-		w.take(answer("1", 3, "the box #shipping"), answer("2", 9, "fine"), answer("", 1, "fire"), answer("4", 3, "poison"))
-		w.take(answer("1", 3, "the driver #shipping"), answer("2", 9, "fine"), answer("5", 6, "#packaging/opening"))
-		return dump(t, w.store)
+	for name, text := range map[string]string{"rules": testRules, "rules that remember": rememberingRules} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			first, second := replayed(t, text), replayed(t, text)
+			if len(first) < 30 {
+				t.Errorf("only %d records", len(first))
+			}
+			for k, v := range first {
+				if second[k] != v {
+					t.Errorf("record %q is %s and %s", k, v, second[k])
+				}
+				delete(second, k)
+			}
+			for k := range second {
+				t.Errorf("record %q is in the second store only", k)
+			}
+		})
 	}
-	first, second := run(), run()
-	if len(first) < 30 {
-		t.Errorf("only %d records", len(first))
+}
+
+// replayed runs a few chunks on a new store, and what is due later, and returns every record.
+func replayed(t *testing.T, text string) map[string]string {
+	t.Helper()
+	w := setup(t, rulesOf(text))
+	if err := w.Activate(t.Context(), w.Rules(), w.at, nil, nil); err != nil {
+		t.Fatal(err)
 	}
-	for k, v := range first {
-		if second[k] != v {
-			t.Errorf("record %q is %s and %s", k, v, second[k])
-		}
-		delete(second, k)
+	w.take(answer("1", 3, "the box #shipping"), answer("2", 9, "fine"), answer("", 1, "fire"), answer("4", 3, "poison"))
+	w.take(answer("1", 3, "the driver #shipping"), answer("2", 9, "fine"), answer("5", 6, "#packaging/opening"))
+	w.at = w.at.Add(2 * time.Hour)
+	if err := w.Tick(t.Context(), w.at); err != nil {
+		t.Fatal(err)
 	}
-	for k := range second {
-		t.Errorf("record %q is in the second store only", k)
+	due, err := w.store.Due(w.at, 100)
+	if err != nil {
+		t.Fatal(err)
 	}
+	if err := w.Wake(t.Context(), slices.DeleteFunc(due, func(d store.Timer) bool { return d.Kind != TimerWake }), w.at); err != nil {
+		t.Fatal(err)
+	}
+	return dump(t, w.store)
 }
 
 func dump(t *testing.T, st *store.Store) map[string]string {

@@ -201,7 +201,11 @@ func effectLine(e *rules.Effect) string {
 	}
 	add("queue ", e.Queue)
 	add("owner ", e.Owner)
+	add("of the pool ", e.Pool)
 	add("priority ", string(e.Priority))
+	if e.Row > 0 {
+		add("by row ", fmt.Sprintf("%d of the table %s", e.Row, e.Table))
+	}
 	if e.SLA > 0 {
 		add("due within ", span(e.SLA))
 	}

@@ -24,7 +24,7 @@ who did it and why. Rule files that change are activated by themselves when the 
 soon as the gate lets them: they compile, no finding of lint blocks, and their tests pass. Until then the rules before
 them go on.`,
 		"  closedloop rules check examples/retail\n  closedloop rules activate examples/retail --why 'late parcels go to logistics'",
-		a.rulesCheck(), a.rulesLint(), a.rulesTest(), a.rulesActivate(), a.rulesHistory(), a.rulesRollback(), a.rulesList(),
+		a.rulesCheck(), a.rulesLint(), a.rulesTest(), a.rulesActivate(), a.rulesHistory(), a.rulesRollback(), a.rulesList(), a.rulesPacks(),
 	)
 }
 

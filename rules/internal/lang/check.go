@@ -196,6 +196,7 @@ func (x *expression) member(n *ast.MemberNode) *term {
 	}
 	if list, ok := strings.CutPrefix(name, "lists."); ok {
 		if t, ok := c.lists[list]; ok {
+			c.named[list] = true
 			return t
 		}
 		return x.problem(n, "unknown_name", suggest.DidYouMean(list, sortedKeys(c.lists)), "unknown list %q", list)

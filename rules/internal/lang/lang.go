@@ -99,6 +99,7 @@ type Compiler struct {
 	macros  map[string]*macro
 	windows map[string]int
 	params  map[string]any // of the file that is being compiled
+	named   map[string]bool // the lists that expressions name
 
 	conditions int
 	nodes      int // of all conditions
@@ -129,7 +130,7 @@ const (
 // NewCompiler returns a compiler for the fields. Dates without a time are days of the zone.
 func NewCompiler(fields []feedback.Field, zone *time.Location) *Compiler {
 	c := &Compiler{
-		zone: zone, fields: map[string]*field{}, lists: map[string]*term{}, macros: map[string]*macro{}, windows: map[string]int{},
+		zone: zone, fields: map[string]*field{}, lists: map[string]*term{}, macros: map[string]*macro{}, windows: map[string]int{}, named: map[string]bool{},
 		atomIDs: map[string]int32{}, noteIDs: map[note]int32{}, sourceIDs: map[string]int32{}, folds: map[string]int32{},
 	}
 	if c.zone == nil {
@@ -200,11 +201,26 @@ func (c *Compiler) DefineMacro(name, source string, report Report) {
 	c.macros[name] = &macro{source: source, report: report, params: c.params}
 }
 
-// CheckMacros compiles the macros that are not used.
-func (c *Compiler) CheckMacros() {
+// Unused are the names of macros and lists that no expression uses, but for macros that are not used themselves.
+type Unused struct{ Macros, Lists []string }
+
+// CheckMacros compiles the macros that are not used, after everything else has been compiled. It returns what is not.
+func (c *Compiler) CheckMacros() Unused {
+	var out Unused
+	for _, name := range sortedKeys(c.lists) {
+		if !c.named[name] {
+			out.Lists = append(out.Lists, name)
+		}
+	}
+	for _, name := range sortedKeys(c.macros) {
+		if c.macros[name].state == unseen {
+			out.Macros = append(out.Macros, name)
+		}
+	}
 	for _, name := range sortedKeys(c.macros) {
 		c.expand(name)
 	}
+	return out
 }
 
 // expand compiles a macro on its own, and returns nil when something is wrong with it.

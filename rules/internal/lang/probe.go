@@ -25,6 +25,10 @@ type Source struct {
 	Name   string // what it is called in problems
 	Labels bool   // changes when the item is labelled anew
 	Cost   int64  // of reading it, in steps
+	Key    string // equal for sources that read one value in different ways
+	Field  string // the field or variable that it is, or "" when it is computed
+	Bool   bool   // the number is that of a truth value, 0 or 1
+	reads  []*field
 
 	number func(*Frame) (float64, bool)
 	text   func(*Frame) (string, bool)
@@ -35,6 +39,9 @@ type Source struct {
 
 // Number returns the value of a NumberSource, which is finite, and whether the event has it.
 func (s *Source) Number(f *Frame) (float64, bool) { return s.number(f) }
+
+// Reads returns the names of the fields and variables that the source is computed from.
+func (s *Source) Reads() []string { return names(s.reads) }
 
 // Text returns the value of a StringSource, and whether the event has it.
 func (s *Source) Text(f *Frame) (string, bool) {
@@ -91,6 +98,8 @@ type Test struct {
 	Raw      bool // Literals are looked for in AppendFolded of the text as received, not in NFC
 	// Volatile says that the atom reads what may change while one event is looked at.
 	Volatile bool
+	// Instant is what a volatile atom tests while nothing changes, or nil if nothing is known of it.
+	Instant *Test
 	// Gaps are the sources of which one must be missing for the atom to be unknown; if Always is set, none needs to be.
 	Gaps   []int32
 	Always bool
@@ -247,14 +256,13 @@ func matchTest(p *plan, a *term) *Test {
 // testOf completes the description of an atom of the program.
 func (c *Compiler) testOf(t *term) *Test {
 	out := &Test{Volatile: t.varies}
-	if t.test != nil && !t.varies && !t.local {
-		*out = *t.test
-	} else if t.field != nil && !t.varies {
-		*out = *truthTest(true, t)
-	}
-	if on := out.on; on != nil {
-		out.Source = c.source(sourceKind(on, out.Kind), on)
-		out.on = nil
+	switch {
+	case t.varies && t.test != nil && !t.local:
+		out.Instant = c.placed(t.test)
+	case t.test != nil && !t.local:
+		out = c.placed(t.test)
+	case t.field != nil && !t.varies:
+		out = c.placed(truthTest(true, t))
 	}
 	switch out.Kind {
 	case NumberTest, StringTest:
@@ -263,6 +271,15 @@ func (c *Compiler) testOf(t *term) *Test {
 		c.gaps(t, out)
 	}
 	return out
+}
+
+// placed returns the test with its source.
+func (c *Compiler) placed(t *Test) *Test {
+	out := *t
+	if on := out.on; on != nil {
+		out.Source, out.on = c.source(sourceKind(on, out.Kind), on), nil
+	}
+	return &out
 }
 
 func sourceKind(on *term, k TestKind) SourceKind {
@@ -295,10 +312,13 @@ func (c *Compiler) gaps(t *term, out *Test) {
 
 // source returns the number of a source in the program.
 func (c *Compiler) source(kind SourceKind, on *term) int32 {
-	s := &Source{Kind: kind, Name: on.text, Labels: on.readsLabels(), Cost: on.cost}
+	s := &Source{Kind: kind, Name: on.text, Labels: on.readsLabels(), Cost: on.cost, Key: on.key, Bool: on.kind == kindBool, reads: on.reads}
+	if on.field != nil {
+		s.Field = on.field.Name
+	}
 	switch kind {
 	case ThemeSource:
-		s.Name, s.given = "themes", themesGiven
+		s.Name, s.Key, s.given = "themes", "themes", themesGiven
 		return c.addSource(s, "themes")
 	case FoldedSource:
 		s.folded = c.foldedText(on)
@@ -366,7 +386,7 @@ func (c *Compiler) partSource(part uint8) int32 {
 	case partSentiment:
 		name, has = "theme_scores.sentiment", func(t *feedback.Theme) bool { return t.Sentiment != nil && *t.Sentiment-*t.Sentiment == 0 }
 	}
-	s := &Source{Kind: GivenSource, Name: name, Labels: true, given: func(f *Frame) bool {
+	s := &Source{Kind: GivenSource, Name: name, Key: name, Labels: true, given: func(f *Frame) bool {
 		themes := f.event.Labels.Themes
 		for i := range themes[:min(len(themes), MaxThemes)] {
 			if !has(&themes[i]) {

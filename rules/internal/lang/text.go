@@ -108,6 +108,9 @@ func fold(r rune) rune {
 	return least
 }
 
+// Fold returns a text as contains sees it: in NFC, with simple case folding.
+func Fold(s string) []byte { return foldString(s) }
+
 func foldString(s string) []byte {
 	var d folded
 	d.set(s)

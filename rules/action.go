@@ -133,6 +133,9 @@ func text(n *source.Node) string {
 // declared reads the id of something that the program declares.
 func (b *builder) declared(what string, n *source.Node, known []string) string {
 	id := text(n)
+	if id != "" && known == nil {
+		b.set.unchecked = append(b.set.unchecked, declared{what, id, n.Pos()})
+	}
 	if id != "" && known != nil && !slices.Contains(known, id) {
 		hint := suggest.DidYouMean(id, known)
 		if hint == "" {

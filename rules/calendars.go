@@ -39,6 +39,7 @@ func (b *builder) calendars(root *source.Node) {
 // calendar reads the name of a calendar.
 func (b *builder) calendar(n *source.Node) string {
 	name := n.String()
+	b.used["calendar "+name] = true
 	if _, ok := b.set.calendars[name]; !ok && name != "" {
 		names := sortedKeys(b.set.calendars)
 		hint := cmp.Or(suggest.DidYouMean(name, names), "declare it in the rule file: calendars: {"+name+": {days: mon-fri, hours: \"09:00-17:00\"}}")

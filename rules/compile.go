@@ -41,7 +41,8 @@ type builder struct {
 	order       map[string]int // of all rules, as they are evaluated
 	// tableRowNodes are the rows of decision tables, by the name of the table.
 	tableRowNodes map[string][]*source.Node
-	tableCost     int64 // of the tables that rules use, in the unit of MaxCost
+	tableCost     int64           // of the tables that rules use, in the unit of MaxCost
+	used          map[string]bool // of what is declared, such as "pool x"
 }
 
 // fileRoot is a node of a file with the parameters that the file's expressions read.
@@ -67,7 +68,7 @@ func Compile(files []File, env Env) (*Set, error) {
 	}
 	b := &builder{
 		env: env, lang: lang.NewCompiler(fieldsOf(env), env.Timezone), set: &Set{outputs: defaultPolicies, calendars: map[string]*calendar.Calendar{}, tellings: map[string]telling{}, digests: map[Instance]alert.Rhythm{}},
-		places: map[string]source.Pos{}, nodes: map[string]*source.Node{}, order: map[string]int{}, tableRowNodes: map[string][]*source.Node{},
+		places: map[string]source.Pos{}, nodes: map[string]*source.Node{}, order: map[string]int{}, tableRowNodes: map[string][]*source.Node{}, used: map[string]bool{},
 	}
 	for i := range files {
 		root, problems := source.Parse(files[i].Name, files[i].Data)
@@ -88,7 +89,7 @@ func Compile(files []File, env Env) (*Set, error) {
 			b.group(n)
 		}
 	})
-	b.lang.CheckMacros()
+	b.unused(files, b.lang.CheckMacros())
 	b.checkRuleNames()
 	b.checkConflicts()
 	b.set.program = b.lang.Program()
@@ -307,7 +308,7 @@ func (b *builder) rule(g *group, n *source.Node) {
 	if !n.ObjectBut(conditionKeys, ruleKeys...) {
 		return
 	}
-	r := rule{info: b.ruleInfo(g, n)}
+	r := rule{info: b.ruleInfo(g, n), at: placesOf(n)}
 	r.assume = n.Get("on_error").OneOf("skip", "match") == "match"
 	r.info.Assumes = r.assume
 	r.when = b.when(&r.info, n)

@@ -15,6 +15,7 @@ import (
 // condition is a rule that holds over time, for one key or for each value of a field: an alert on what windows say.
 type condition struct {
 	info     RuleInfo
+	at       places
 	when     *lang.Condition
 	policy   alert.Policy
 	severity Severity
@@ -49,7 +50,7 @@ func (b *builder) condition(g *group, n *source.Node) {
 	}, append([]string{"for", "keep_firing", "stale", "alert", "inhibits", "mute"}, commonKeys...)...) {
 		return
 	}
-	c := &condition{info: b.ruleInfo(g, n)}
+	c := &condition{info: b.ruleInfo(g, n), at: placesOf(n)}
 	c.info.Alert = true
 	if e := n.Get("each"); c.info.Each != "" && !canBeAlone(c.info.Each) {
 		e.Problem("wrong_value", "an alert over time cannot be kept for each %s", c.info.Each)

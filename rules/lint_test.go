@@ -1,15 +1,104 @@
-package rules_test
+package rules
 
 import (
+	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
-	"github.com/closedloop/closedloop/rules"
+	"golang.org/x/tools/txtar"
 )
+
+// TestLintGolden lints the rules of each archive in testdata/lint.
+func TestLintGolden(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("testdata/lint/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no test data", err)
+	}
+	defects := 0
+	for _, file := range files {
+		archive, err := txtar.ParseFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out := &txtar.Archive{Comment: archive.Comment}
+		for _, f := range archive.Files {
+			if strings.HasSuffix(f.Name, ".out") {
+				continue
+			}
+			found := lintOf(t, f)
+			if fine := strings.HasPrefix(f.Name, "fine"); fine != (found == "") {
+				t.Errorf("%s: %s: found\n%s", file, f.Name, found)
+			} else if !fine {
+				defects++
+			}
+			out.Files = append(out.Files, f)
+			if found != "" {
+				name, _, _ := strings.Cut(f.Name, ".")
+				out.Files = append(out.Files, txtar.File{Name: name + ".out", Data: []byte(found)})
+			}
+		}
+		got := txtar.Format(out)
+		if *update {
+			if err := os.WriteFile(file, got, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		} else if string(got) != string(txtar.Format(archive)) {
+			t.Errorf("%s differs; run with -update and look at the difference. Got\n%s", file, got)
+		}
+	}
+	if defects < 60 {
+		t.Errorf("found %d defects only", defects)
+	}
+}
+
+// lintOf lints a whole file, or the rules of a group, and writes what is found.
+func lintOf(t *testing.T, f txtar.File) string {
+	t.Helper()
+	text, e := string(f.Data), env()
+	switch match := filepath.Ext(f.Name)[1:]; match {
+	case "all", "first":
+		text = "version: 1\ngroups:\n- name: g\n  match: " + match + "\n  rules:\n  " + strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n  ") + "\n"
+	case "lone":
+		e.Queues, e.Destinations = nil, nil
+	}
+	set, err := Compile([]File{{Name: "rules.yaml", Data: []byte(text)}}, e)
+	if err != nil {
+		t.Errorf("%s: %v", f.Name, err)
+		return ""
+	}
+	return findingsText(set.Lint())
+}
+
+func findingsText(findings []Finding) string {
+	var b strings.Builder
+	for _, f := range findings {
+		fmt.Fprintf(&b, "%s %s", f.Code, f.Pos)
+		for _, id := range [...]string{f.Rule, f.Other} {
+			if id != "" {
+				b.WriteString(" " + id)
+			}
+		}
+		if f.OtherPos.Line > 0 {
+			fmt.Fprintf(&b, " at %s", f.OtherPos)
+		}
+		if f.Blocks {
+			b.WriteString(" blocks")
+		}
+		fmt.Fprintf(&b, "\n  %s\n", f.Message)
+		if f.Hint != "" {
+			fmt.Fprintf(&b, "  hint: %s\n", f.Hint)
+		}
+	}
+	return b.String()
+}
 
 func TestLintFindsDuplicates(t *testing.T) {
 	t.Parallel()
-	set, err := rules.Compile([]rules.File{{Name: "a.yaml", Data: []byte(`version: 1
+	set := compile(t, `version: 1
 macros: {detractor: nps <= 6}
 groups:
   - name: one
@@ -22,32 +111,47 @@ groups:
   - name: two
     rules:
       - {id: other-group, when: "nps <= 6 && contactable", do: [{assign: {queue: care}}]}
-`)}}, rules.Env{})
-	if err != nil {
-		t.Fatal(err)
-	}
+`)
 	found := set.Lint()
 	if len(found) != 1 || found[0].Code != "duplicate" || found[0].Rule != "second" || found[0].Other != "first" || !found[0].Blocks {
 		t.Fatalf("found %+v, want that second is first again", found)
 	}
-	if p := found[0].Problem(); p.File != "a.yaml" || p.Line != 7 {
-		t.Errorf("told at %s:%d", p.File, p.Line)
+	if p := found[0].Problem(); p.File != "test.yaml" || p.Line != 7 || p.Column == 0 {
+		t.Errorf("told at %s:%d:%d", p.File, p.Line, p.Column)
+	}
+}
+
+func TestUntestedRules(t *testing.T) {
+	t.Parallel()
+	set := compile(t, `version: 1
+windows: {week: {metric: nps, over: 7d}}
+groups:
+  - name: g
+    rules:
+      - {id: a, when: score < 3, do: [{tag: a}]}
+      - {id: b, when: score > 3, do: [{tag: b}]}
+      - {id: c, mode: off, when: score == 3, do: [{tag: c}]}
+      - {id: d, when: win.week.value < 0, alert: {notify: exec}}
+`)
+	found := Untested(set, map[string]bool{"b": true})
+	if len(found) != 2 || found[0].Rule != "a" || found[0].Pos.Line != 6 || found[1].Rule != "d" || found[0].Code != "missing_test" || found[0].Blocks {
+		t.Errorf("found %+v, want a and d", found)
 	}
 }
 
 func TestHashOfFilesIsThatOfTheSet(t *testing.T) {
 	t.Parallel()
-	files := []rules.File{{Name: "a.yaml", Data: []byte("version: 1\ngroups: []\n")}}
-	set, err := rules.Compile(files, rules.Env{})
+	files := []File{{Name: "a.yaml", Data: []byte("version: 1\ngroups: []\n")}}
+	set, err := Compile(files, Env{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := rules.HashOf(files, rules.Env{}); got != set.Hash() {
+	if got := HashOf(files, Env{}); got != set.Hash() {
 		t.Errorf("got %s, want %s", got, set.Hash())
 	}
 	other := slices.Clone(files)
 	other[0].Data = []byte("not: [yaml")
-	if rules.HashOf(other, rules.Env{}) == set.Hash() {
+	if HashOf(other, Env{}) == set.Hash() {
 		t.Error("other files have the same hash")
 	}
 }

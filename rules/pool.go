@@ -63,6 +63,7 @@ func (b *builder) pool(n *source.Node) *Pool {
 	var names []string
 	for _, p := range b.set.pools {
 		if p.Name == name {
+			b.used["pool "+name] = true
 			return p
 		}
 		names = append(names, p.Name)

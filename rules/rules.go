@@ -70,7 +70,9 @@ type Set struct {
 	inhibitions alert.Inhibitions
 	// counted is the number of groups that run before the event counts in windows: up to the last that relabels.
 	counted     int
-	evaluations sync.Pool // of *evaluation
+	unused      []declared
+	unchecked   []declared // what the program would have to declare
+	evaluations sync.Pool  // of *evaluation
 }
 
 // group is rules that do not see each other's effects.
@@ -87,6 +89,7 @@ type group struct {
 
 type rule struct {
 	info       RuleInfo
+	at         places
 	assume     bool // an unknown condition matches
 	when       *lang.Condition
 	actions    []action

@@ -229,6 +229,7 @@ func (b *builder) table(each string, n *source.Node, gives ...string) *table {
 		return nil
 	}
 	t := b.set.tables[i]
+	b.used["table "+name] = true
 	if len(t.outputs) > 0 && !slices.ContainsFunc(t.outputs, func(o string) bool { return slices.Contains(gives, o) }) {
 		n.Problem("wrong_value", "the table %s puts out %s, expected one with %s", name, strings.Join(t.outputs, ", "), strings.Join(gives, " or "))
 	}

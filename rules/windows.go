@@ -31,6 +31,7 @@ type WindowInfo struct {
 // windowDecl is a window ready to count.
 type windowDecl struct {
 	info       WindowInfo
+	at         source.Pos
 	where      *lang.Condition // nil counts every item
 	base       *lang.Condition // of a rate: the items it is a share of; nil is all
 	field      string          // of a mean: the number that it is the mean of
@@ -53,7 +54,7 @@ func (b *builder) windows(root *source.Node) {
 			continue
 		}
 		b.lang.DefineWindow(e.Name, len(b.set.windows))
-		w := &windowDecl{info: WindowInfo{Name: e.Name}, theme: -1, confidence: 0.95}
+		w := &windowDecl{info: WindowInfo{Name: e.Name}, at: e.Key.Pos(), theme: -1, confidence: 0.95}
 		b.set.windows = append(b.set.windows, w)
 		b.windowNodes = append(b.windowNodes, fileRoot{e.Value, b.file.params})
 	}
@@ -473,6 +474,7 @@ func (g *figures) spike(now, baseline int) (float64, bool) {
 func (b *builder) checkReads(n *source.Node, each string, windows []int, reads []string) {
 	for _, i := range windows {
 		w := b.set.windows[i]
+		b.used["window "+w.info.Name] = true
 		if w.theme >= 0 && each != lang.Theme {
 			n.ProblemHint("not_allowed", "add each: theme to the rule", "the window %s is kept by theme, and the rule is not decided for each theme", w.info.Name)
 			return

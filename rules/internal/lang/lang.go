@@ -98,7 +98,7 @@ type Compiler struct {
 	lists   map[string]*term
 	macros  map[string]*macro
 	windows map[string]int
-	params  map[string]any // of the file that is being compiled
+	params  map[string]any  // of the file that is being compiled
 	named   map[string]bool // the lists that expressions name
 
 	conditions int

@@ -44,6 +44,9 @@ func (a Accept) Not() Accept { return a&IsFalse<<2 | a&IsUnknown | a&IsTrue>>2 }
 // single reports whether the set has one value.
 func (a Accept) single() bool { return a == IsFalse || a == IsUnknown || a == IsTrue }
 
+// Opposite returns the values that are not in the set.
+func (a Accept) Opposite() Accept { return anything &^ a }
+
 // Goal asks for a condition having one of the truth values.
 type Goal struct {
 	Cond   *lang.Condition
@@ -83,9 +86,23 @@ func (s *Solver) Steps() int64 { return s.steps }
 // Solve looks for an event for which all goals are met. It offers models to try until one is accepted; a nil try accepts
 // the first.
 func (s *Solver) Solve(goals []Goal, try func(*Model) bool) Verdict {
+	targets := make([]target, len(goals))
+	for i, g := range goals {
+		targets[i] = target{g.Cond.Root(), g.Accept}
+	}
+	return s.solve(targets, try)
+}
+
+// target asks for a part of a condition having one of the truth values.
+type target struct {
+	node   *lang.Node
+	accept Accept
+}
+
+func (s *Solver) solve(goals []target, try func(*Model) bool) Verdict {
 	x := &search{Solver: s, goals: goals, local: map[int32]int{}, left: maxSteps, try: try}
 	for _, g := range goals {
-		x.collect(g.Cond.Root())
+		x.collect(g.node)
 	}
 	if len(x.atoms) > maxAtoms {
 		return Open
@@ -110,7 +127,7 @@ func (s *Solver) Implies(a *lang.Condition, is Accept, b *lang.Condition, then A
 // search is one search.
 type search struct {
 	*Solver
-	goals    []Goal
+	goals    []target
 	atoms    []int32       // of the program
 	local    map[int32]int // from those
 	tests    []*lang.Test  // by atom
@@ -171,8 +188,8 @@ func (x *search) explore(s *state) bool {
 	}
 	at := -1
 	for _, g := range x.goals {
-		if x.possible(s, g.Cond.Root())&^g.Accept != 0 {
-			if at = x.undecided(s, g.Cond.Root()); at >= 0 {
+		if x.possible(s, g.node)&^g.accept != 0 {
+			if at = x.undecided(s, g.node); at >= 0 {
 				break
 			}
 		}
@@ -229,7 +246,7 @@ func (x *search) narrow(s *state) bool {
 	for again := true; again; {
 		again = false
 		for _, g := range x.goals {
-			changed, ok := x.assume(s, g.Cond.Root(), g.Accept)
+			changed, ok := x.assume(s, g.node, g.accept)
 			if !ok || x.left <= 0 {
 				return false
 			}
@@ -242,4 +259,18 @@ func (x *search) narrow(s *state) bool {
 		again = again || changed
 	}
 	return true
+}
+
+// Shares reports whether the conditions have an atom in common.
+func (s *Solver) Shares(a, b *lang.Condition) bool {
+	return slices.ContainsFunc(a.AtomNumbers(), func(n int32) bool { return slices.Contains(b.AtomNumbers(), n) })
+}
+
+// SolveParts tells whether parts of conditions can all be true for one event.
+func (s *Solver) SolveParts(parts []lang.Conjunct) Verdict {
+	goals := make([]target, len(parts))
+	for i, p := range parts {
+		goals[i] = target{p.Node, IsTrue}
+	}
+	return s.solve(goals, nil)
 }

@@ -57,6 +57,9 @@ func victim() int {
 		return 1
 	}
 	go func() { _ = e.Run(ctx) }()
+	if os.Getenv(changerEnv) != "" {
+		go changeRules(ctx, e)
+	}
 	round := os.Getenv("CLOSEDLOOP_TEST_ROUND")
 	var mu sync.Mutex
 	var wg sync.WaitGroup
@@ -133,10 +136,10 @@ func seeded(t *testing.T) *rand.Rand {
 
 // killOne starts a victim, kills it, and returns what it acknowledged: one time in five while it opens the state that
 // the victim before left, otherwise after it has acknowledged a little.
-func killOne(t *testing.T, dir string, round int, random *rand.Rand) (acked []string) {
+func killOne(t *testing.T, dir string, round int, random *rand.Rand, env ...string) (acked []string) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), victimEnv+"="+dir, "CLOSEDLOOP_TEST_ROUND="+strconv.Itoa(round))
+	cmd.Env = append(append(os.Environ(), victimEnv+"="+dir, "CLOSEDLOOP_TEST_ROUND="+strconv.Itoa(round)), env...)
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	out, err := cmd.StdoutPipe()

@@ -374,6 +374,9 @@ func FuzzCompile(f *testing.F) {
 	for range 4 {
 		f.Add([]byte(randomSet(r)), 3.0, "the BOX was late", "packaging/opening", 0.5)
 	}
+	f.Add([]byte(tableFile), 3.0, "the box", "shipping/late", 0.5)
+	f.Add([]byte(strings.Replace(tableFile, "in: {product", "hit: unique\n    in: {product", 1)), 3.0, "kettle", "iron", 0.5)
+	f.Add([]byte(paramFile), 3.0, "the Box", "packaging", 0.5)
 	f.Add([]byte(one("not (a.b ?? [1])", "{assign: {queue: x}}")), 0.0, "", "", 0.0)
 	f.Fuzz(func(t *testing.T, data []byte, score float64, text, theme string, sentiment float64) {
 		set, err := Compile([]File{{Name: "f.yaml", Data: data}}, env())
@@ -383,6 +386,7 @@ func FuzzCompile(f *testing.F) {
 			}
 			return
 		}
+		set.tableFindings()
 		for _, labels := range []*feedback.Labels{nil, {}, {Sentiment: &sentiment, Themes: []feedback.Theme{{Path: feedback.ThemePath(theme), Confidence: score, Sentiment: &sentiment}}}} {
 			ev := &feedback.Event{Item: &feedback.Item{Survey: "nps", Score: &score, Text: text, Title: theme}, Labels: labels}
 			d, effects := evaluate(set, ev, now, after{d: &Decision{}})

@@ -138,8 +138,25 @@ func TestTableFindings(t *testing.T) {
 		}
 	}
 	set := compile(t, head+"    {in: {"+strings.Join(in, ", ")+"}, out: [owner], rows: ["+rows.String()+"]}\n")
-	if f := set.tableFindings(); len(f) != 1 || f[0].code == "" {
+	if f := set.tableFindings(); len(f) != 1 || f[0].code != "incomplete_table" {
 		t.Errorf("got %+v", f)
+	}
+}
+
+// TestTablesThatTakeTooLongToCheck holds that loading ends soon whatever a table says.
+func TestTablesThatTakeTooLongToCheck(t *testing.T) {
+	t.Parallel()
+	var values, rows strings.Builder
+	for i := range 300 {
+		fmt.Fprintf(&values, "'v%d', ", i)
+	}
+	for i := range 100 {
+		fmt.Fprintf(&rows, "      - [\"it matches '[ab]{99}%d' or it in [%s '']\", x]\n", i, values.String())
+	}
+	set := compile(t, "version: 1\ntables:\n  t:\n    in: {p: text}\n    out: [owner]\n    rows:\n"+rows.String())
+	set.tables[0].overlaps(set.program.NewFrame(), func(int, int, string) {})
+	if _, all := set.tables[0].inputs[0].samples(set.program.NewFrame()); all || len(set.tableFindings()) != 1 {
+		t.Error("all values are tried")
 	}
 }
 

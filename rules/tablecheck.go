@@ -11,8 +11,14 @@ import (
 	"github.com/closedloop/closedloop/sdk/feedback"
 )
 
-// maxCombinations bounds the combinations of values that are tried on one table.
-const maxCombinations = 100_000
+// What is tried on one table.
+const (
+	maxCombinations = 100_000     // of values
+	maxSamples      = 4096        // of one input
+	maxSampleSteps  = 200_000_000 // of the expressions of one input, in the unit of MaxCost
+	// sampleLength is how much shorter samples are than the longest text, for which costs are.
+	sampleLength = 32
+)
 
 // sample is a value that an input may have, with the rows that fit it.
 type sample struct {
@@ -36,9 +42,9 @@ var numberDomains = map[string][2]float64{
 	"score": {0, math.Inf(1)}, "word_count": {0, math.Inf(1)}, "customer.tenure_days": {0, math.Inf(1)}, "customer.arr": {0, math.Inf(1)},
 }
 
-// samples returns values that stand for all that the input may have, one for each set of rows that fit. What an author
-// would think of first comes first.
-func (c *column) samples(f *lang.Frame) []sample {
+// samples returns values that stand for all that the input may have, one for each set of rows that fit, and whether
+// they are not too many. What an author would think of first comes first.
+func (c *column) samples(f *lang.Frame) (out []sample, all bool) {
 	var values []any
 	switch c.input.Kind() {
 	case feedback.String:
@@ -48,9 +54,17 @@ func (c *column) samples(f *lang.Frame) []sample {
 	default:
 		values = []any{true, false}
 	}
+	steps := int64(1)
+	for i := range c.tests {
+		steps = min(steps+1+c.tests[i].cell.Cost()/sampleLength, maxSampleSteps)
+	}
+	most := maxSampleSteps / int(steps)
+	all = len(values) <= most
 	seen := map[rowSet]bool{}
-	var out []sample
-	for _, v := range append(values, nil) {
+	for _, v := range append(values[:min(most, len(values))], nil) {
+		if len(out) == maxSamples {
+			return out, false
+		}
 		f.Suppose(v)
 		s := sample{v, inWords(v), c.fits(f)}
 		if v == otherText {
@@ -61,7 +75,7 @@ func (c *column) samples(f *lang.Frame) []sample {
 			out = append(out, s)
 		}
 	}
-	return out
+	return out, all
 }
 
 // textSamples returns the texts that cells name, two of those in expressions one behind the other, and one that none
@@ -162,12 +176,13 @@ func (b *builder) checkTables() {
 	}
 }
 
-// overlaps calls yield for every two rows that may both fit, with values for which they do.
+// overlaps calls yield for every row that may fit together with one before it, with values for which both do.
 func (t *table) overlaps(f *lang.Frame, yield func(first, second int, values string)) {
 	columns := make([][]sample, len(t.inputs))
 	for i, c := range t.inputs {
-		columns[i] = c.samples(f)
+		columns[i], _ = c.samples(f)
 	}
+	var told rowSet
 	for first := range t.rows {
 		both := rowSet{}
 		for i, samples := range columns {
@@ -184,9 +199,10 @@ func (t *table) overlaps(f *lang.Frame, yield func(first, second int, values str
 			both.intersect(&share)
 		}
 		for second := first + 1; second < len(t.rows); second++ {
-			if !both.has(second) {
+			if !both.has(second) || told.has(second) {
 				continue
 			}
+			told.add(second)
 			values := make([]sample, len(columns))
 			for i, samples := range columns {
 				at := slices.IndexFunc(samples, func(s sample) bool { return s.rows.has(first) && s.rows.has(second) })
@@ -202,6 +218,7 @@ type search struct {
 	columns [][]sample
 	open    []rowSet // by column: the rows that look neither at it nor at those behind it
 	left    int      // combinations that may still be tried
+	partial bool     // whether there are too many values
 	found   []sample
 }
 
@@ -209,7 +226,9 @@ type search struct {
 func (t *table) gap(f *lang.Frame) (values string, all bool) {
 	s := search{left: maxCombinations, open: make([]rowSet, len(t.inputs)), columns: make([][]sample, len(t.inputs))}
 	for i := len(t.inputs) - 1; i >= 0; i-- {
-		s.columns[i] = t.inputs[i].samples(f)
+		var every bool
+		s.columns[i], every = t.inputs[i].samples(f)
+		s.partial = s.partial || !every
 		s.open[i] = t.inputs[i].any
 		if i+1 < len(t.inputs) {
 			s.open[i].intersect(&s.open[i+1])
@@ -222,7 +241,7 @@ func (t *table) gap(f *lang.Frame) (values string, all bool) {
 	if s.try(0, every) {
 		return t.combination(s.found), true
 	}
-	return "", s.left > 0
+	return "", s.left > 0 && !s.partial
 }
 
 // try looks at the columns from i on, for values of those before it that the rows fit.
@@ -276,7 +295,7 @@ func (s *Set) tableFindings() []tableFinding {
 				"end it with a row of \"-\", or give defaults beside table"})
 		case !all:
 			out = append(out, tableFinding{"unchecked_table", t.name, t.pos,
-				fmt.Sprintf("the table %s has more than %d combinations of values: it is not known whether a row fits each", t.name, maxCombinations),
+				fmt.Sprintf("the table %s has too many combinations of values to try them all: it is not known whether a row fits each", t.name),
 				"end it with a row of \"-\""})
 		}
 	}

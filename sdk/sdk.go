@@ -211,9 +211,11 @@ type HTTPRequest struct {
 	Sign HTTPSign
 }
 
-// HTTPAuth asks the host for an Authorization header made from a secret of the program.
+// HTTPAuth asks the host to authorize the request with a secret of the program: by an Authorization header, or with the
+// scheme "url" by the secret as the URL of the request, whose own URL is empty then. Such a URL must lead to an allowed
+// host like any other.
 type HTTPAuth struct {
-	Scheme string // "bearer" or "basic"
+	Scheme string // "bearer", "basic" or "url"
 	Secret string // the secret's name
 }
 

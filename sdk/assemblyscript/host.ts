@@ -177,7 +177,7 @@ export class Request {
   url: string = "";
   headers: Headers = new Headers();
   body: Uint8Array = new Uint8Array(0);
-  /** bearer or basic, and the name of the program's secret. */
+  /** bearer, basic or url (then url is empty), and the name of the program's secret. */
   authScheme: string = "";
   authSecret: string = "";
   /** standard-webhooks, and the name of the program's secret. */

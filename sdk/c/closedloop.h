@@ -956,7 +956,7 @@ typedef struct {
     cl_str method, url, body;
     const cl_pair *headers;
     uint32_t header_count;
-    cl_str auth_scheme, auth_secret; /* bearer or basic, and the name of the program's secret */
+    cl_str auth_scheme, auth_secret; /* bearer, basic or url, and the name of the program's secret */
     cl_str sign_scheme, sign_secret; /* standard-webhooks, and the name of the program's secret */
     cl_str sign_id;                  /* the message's id, part of what is signed */
     cl_time sign_timestamp;          /* part of what is signed; 0 means the host's time */

@@ -6,10 +6,12 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -115,7 +117,11 @@ func (h *Host) ReadFile(name string, p []byte, offset int64) (int, error) {
 
 // HTTP makes a request to one of the allowed addresses. It follows no redirects.
 func (h *Host) HTTP(ctx context.Context, req sdk.HTTPRequest) (sdk.HTTPResponse, error) {
-	r, err := http.NewRequestWithContext(ctx, req.Method, req.URL, bytes.NewReader(req.Body))
+	target, err := h.target(&req)
+	if err != nil {
+		return sdk.HTTPResponse{}, err
+	}
+	r, err := http.NewRequestWithContext(ctx, req.Method, target, bytes.NewReader(req.Body))
 	if err != nil {
 		return sdk.HTTPResponse{}, sdk.Fatal("%w", err)
 	}
@@ -136,7 +142,9 @@ func (h *Host) HTTP(ctx context.Context, req sdk.HTTPRequest) (sdk.HTTPResponse,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	resp, err := client.Do(r)
-	if err != nil {
+	if e := (*url.Error)(nil); errors.As(err, &e) { // it shows the URL, which may be a secret
+		return sdk.HTTPResponse{}, fmt.Errorf("%s: %w", r.URL.Host, e.Err)
+	} else if err != nil {
 		return sdk.HTTPResponse{}, err
 	}
 	defer resp.Body.Close()
@@ -181,8 +189,26 @@ func (h *Host) KVPut(key string, value []byte) error {
 	return nil
 }
 
+// target returns the URL of a request: its own, or the secret that is one.
+func (h *Host) target(req *sdk.HTTPRequest) (string, error) {
+	if req.Auth.Scheme != "url" {
+		return req.URL, nil
+	}
+	secret, ok := h.Secrets[req.Auth.Secret]
+	switch {
+	case !ok:
+		return "", sdk.Fatal("there is no secret %q", req.Auth.Secret)
+	case req.URL != "":
+		return "", sdk.Fatal("found the URL %q beside the secret that is one", req.URL)
+	}
+	if _, err := url.Parse(secret); err != nil {
+		return "", sdk.Fatal("the secret %q is no URL", req.Auth.Secret)
+	}
+	return secret, nil
+}
+
 func (h *Host) authorize(r *http.Request, a sdk.HTTPAuth) error {
-	if a == (sdk.HTTPAuth{}) {
+	if a == (sdk.HTTPAuth{}) || a.Scheme == "url" {
 		return nil
 	}
 	secret, ok := h.Secrets[a.Secret]
@@ -195,7 +221,7 @@ func (h *Host) authorize(r *http.Request, a sdk.HTTPAuth) error {
 	case "basic":
 		r.Header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(secret)))
 	default:
-		return sdk.Fatal("found the scheme %q, expected bearer or basic", a.Scheme)
+		return sdk.Fatal("found the scheme %q, expected bearer, basic or url", a.Scheme)
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"github.com/closedloop/closedloop/plugins/codebook"
 	"github.com/closedloop/closedloop/plugins/csv"
+	"github.com/closedloop/closedloop/plugins/slack"
 	"github.com/closedloop/closedloop/plugins/webhook"
 	"github.com/closedloop/closedloop/sdk"
 )
@@ -10,5 +11,5 @@ import (
 // bundled are the plugins that come with this binary. A program names them native:NAME, and needs neither a toolchain nor
 // a file for them.
 func bundled() map[string]sdk.Plugin {
-	return map[string]sdk.Plugin{"codebook": codebook.Plugin, "csv": csv.Plugin, "webhook": webhook.Plugin}
+	return map[string]sdk.Plugin{"codebook": codebook.Plugin, "csv": csv.Plugin, "slack": slack.Plugin, "webhook": webhook.Plugin}
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/closedloop/closedloop/engine/internal/host/processhost"
 	"github.com/closedloop/closedloop/engine/internal/host/wasmhost"
 	"github.com/closedloop/closedloop/plugins/codebook"
+	"github.com/closedloop/closedloop/sdk"
 	"github.com/closedloop/closedloop/sdk/feedback"
 )
 
@@ -100,24 +101,30 @@ func reviews(n int) []feedback.Item {
 // transports loads the codebook in every way there is.
 func transports(tb testing.TB, names ...string) map[string]host.Plugin {
 	tb.Helper()
-	ctx := context.Background()
 	spec := host.Spec{ID: "themes", Manifest: hosttest.Manifest(tb, codebookDir), Settings: settings50(tb)}
+	return load(tb, codebookDir, codebook.Plugin, spec, names...)
+}
+
+// load loads a plugin in the ways that are named.
+func load(tb testing.TB, dir string, native sdk.Plugin, spec host.Spec, names ...string) map[string]host.Plugin {
+	tb.Helper()
+	ctx := context.Background()
 	out := map[string]host.Plugin{}
 	for _, name := range names {
 		var p host.Plugin
 		var err error
 		switch name {
 		case "native":
-			p, err = nativehost.New(ctx, codebook.Plugin, spec)
+			p, err = nativehost.New(ctx, native, spec)
 		case "process":
-			p, err = processhost.Start(ctx, hosttest.Process(tb, codebookDir), "", spec)
+			p, err = processhost.Start(ctx, hosttest.Process(tb, dir), "", spec)
 		case "wasm":
 			var rt *wasmhost.Runtime
 			if rt, err = wasmhost.New(""); err != nil {
 				break
 			}
 			tb.Cleanup(func() { _ = rt.Close(ctx) })
-			p, err = rt.Load(ctx, hosttest.Module(tb, codebookDir), spec)
+			p, err = rt.Load(ctx, hosttest.Module(tb, dir), spec)
 		}
 		if err != nil {
 			if e := (*host.Error)(nil); errors.As(err, &e) {

@@ -55,7 +55,8 @@ var directions = []row{
 	{"rules/...", []string{"rules/...", "sdk/feedback", "sdk/suggest", expr, yaml, xtext}},
 
 	{"plugins/*/cmd", []string{"plugins/...", "sdk/serve"}},
-	{"plugins/...", []string{"sdk", "sdk/feedback", "sdk/suggest", xtext}},
+	{"plugins/internal/...", []string{"sdk/feedback"}},
+	{"plugins/...", []string{"plugins/internal/...", "sdk", "sdk/feedback", "sdk/suggest", xtext}},
 
 	{"engine/internal/store", []string{"sdk/feedback", badger, xsys}},
 	{"engine/internal/records", []string{"engine/internal/store", "rules/...", "sdk/feedback"}},

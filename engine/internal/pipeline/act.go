@@ -167,6 +167,7 @@ type Message struct {
 	At       feedback.Time    `json:"at"`
 	Text     string           `json:"text,omitempty"`
 	Severity string           `json:"severity,omitempty"`
+	Priority string           `json:"priority,omitempty"`
 	Queue    string           `json:"queue,omitempty"`
 	Owner    string           `json:"owner,omitempty"`
 	Tags     []string         `json:"tags,omitempty"`
@@ -178,7 +179,7 @@ type Message struct {
 // notify puts a message into the outbox.
 func (w *writer) notify(s *subject, e *rules.Effect, labels *feedback.Labels) error {
 	body, err := json.Marshal(Message{
-		Kind: string(e.Kind), Rule: e.Rule, At: w.at, Text: e.Message, Severity: s.rec.Severity,
+		Kind: string(e.Kind), Rule: e.Rule, At: w.at, Text: e.Message, Severity: s.rec.Severity, Priority: s.rec.Priority,
 		Queue: s.rec.Queue, Owner: s.rec.Owner, Tags: s.rec.Tags, Case: s.rec.Case,
 		Item: &s.rec.Feedback, Labels: labels,
 	})

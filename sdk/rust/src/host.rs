@@ -169,7 +169,7 @@ pub struct Request {
     pub headers: Vec<(String, String)>,
     /// What is sent.
     pub body: Vec<u8>,
-    /// `bearer` or `basic`, or empty.
+    /// `bearer`, `basic`, `url` (the secret is the URL, and `url` is empty), or empty.
     pub auth_scheme: String,
     /// The name of the program's secret for it.
     pub auth_secret: String,

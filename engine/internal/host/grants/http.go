@@ -68,14 +68,18 @@ func (s *Set) dial(ctx context.Context, network, address string) (net.Conn, erro
 	return d.DialContext(ctx, network, address)
 }
 
-// redirect follows a redirect of a GET or HEAD to an allowed host. A request with a secret stays at its origin. Any
-// other redirect is the answer.
+// secretURL is the key under which the context of a request says that its URL is a secret.
+type secretURL struct{}
+
+// redirect follows a redirect of a GET or HEAD to an allowed host. A request with a secret stays at its origin, and one
+// whose URL is a secret is not redirected, since a Referer would tell it. Any other redirect is the answer.
 func (s *Set) redirect(req *http.Request, via []*http.Request) error {
 	first := via[0]
 	secret := first.Header.Get("Authorization") != "" || first.Header.Get("Webhook-Signature") != ""
 	switch {
 	case first.Method != http.MethodGet && first.Method != http.MethodHead,
 		len(via) > maxRedirects,
+		first.Context().Value(secretURL{}) != nil,
 		checkURL(req.URL) != nil,
 		!s.hosts.allows(req.URL),
 		secret && (req.URL.Scheme != first.URL.Scheme || req.URL.Host != first.URL.Host):
@@ -113,12 +117,12 @@ func (s *Set) request(ctx context.Context, now feedback.Time, q sdk.HTTPRequest)
 
 // build checks what the plugin asks for and adds what it must not see.
 func (s *Set) build(ctx context.Context, now feedback.Time, q sdk.HTTPRequest) (*http.Request, error) {
-	u, err := url.Parse(q.URL)
-	if err == nil {
-		err = checkURL(u)
-	}
+	u, err := s.target(&q)
 	if err != nil {
-		return nil, refuse("bad_request", "the URL of the request: %v", err)
+		return nil, err
+	}
+	if q.Auth.Scheme == authURL {
+		ctx = context.WithValue(ctx, secretURL{}, true)
 	}
 	if !s.hosts.allows(u) {
 		return nil, refuse("host_not_allowed", "the program does not grant %q to this plugin: add it to the list http of its grants", u.Host)
@@ -145,6 +149,35 @@ func (s *Set) build(ctx context.Context, now feedback.Time, q sdk.HTTPRequest) (
 		return nil, err
 	}
 	return req, s.sign(req, q, now)
+}
+
+// authURL is the scheme of a request whose URL is a secret.
+const authURL = "url"
+
+// target returns where a request goes: its URL, or the secret that is one.
+func (s *Set) target(q *sdk.HTTPRequest) (*url.URL, error) {
+	if q.Auth.Scheme != authURL {
+		u, err := url.Parse(q.URL)
+		if err == nil {
+			err = checkURL(u)
+		}
+		if err != nil {
+			return nil, refuse("bad_request", "the URL of the request: %v", err)
+		}
+		return u, nil
+	}
+	if q.URL != "" {
+		return nil, refuse("bad_request", "found a URL beside the secret that is one")
+	}
+	secret, err := s.secret(q.Auth.Secret)
+	if err != nil {
+		return nil, err
+	}
+	u, err := url.Parse(secret)
+	if err != nil || checkURL(u) != nil { // what url.Parse says of it would show it
+		return nil, refuse("bad_secret", "the secret %q is no URL such as https://hooks.example.com/T0", q.Auth.Secret)
+	}
+	return u, nil
 }
 
 func validHeader(name, value string) bool {
@@ -186,7 +219,7 @@ func (s *Set) secret(name string) (string, error) {
 }
 
 func (s *Set) authorize(req *http.Request, a sdk.HTTPAuth) error {
-	if a == (sdk.HTTPAuth{}) {
+	if a == (sdk.HTTPAuth{}) || a.Scheme == authURL {
 		return nil
 	}
 	secret, err := s.secret(a.Secret)
@@ -202,7 +235,7 @@ func (s *Set) authorize(req *http.Request, a sdk.HTTPAuth) error {
 		}
 		req.Header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(secret)))
 	default:
-		return refuse("bad_request", "found the auth scheme %q, expected bearer or basic", a.Scheme)
+		return refuse("bad_request", "found the auth scheme %q, expected bearer, basic or url", a.Scheme)
 	}
 	return nil
 }

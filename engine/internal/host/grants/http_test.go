@@ -184,6 +184,46 @@ func TestRedirects(t *testing.T) {
 	}
 }
 
+// TestSecretURL makes requests whose URL is a secret.
+func TestSecretURL(t *testing.T) {
+	t.Parallel()
+	var got []string
+	base, address := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		got = append(got, r.Method+" "+r.URL.Path+" "+r.Header.Get("Authorization"))
+		http.Redirect(w, r, "/end", http.StatusFound)
+	})
+	n := session(t, host.Grants{HTTP: []string{address}}, func(s *host.Spec) {
+		s.Secrets = func(name string) ([]byte, error) {
+			secret, ok := map[string]string{
+				"hook": base + "/s3cret\n", "far": "https://example.com/s3cret", "word": "s3cret", "odd": "http://s3cret\x7f/",
+				"user": "http://s3cret:s3cret@" + address, "gone": "http://127.0.0.1:1/s3cret",
+			}[name]
+			if !ok {
+				return nil, errors.New("not declared")
+			}
+			return []byte(secret), nil
+		}
+	})
+	for _, method := range []string{"GET", "POST"} {
+		got = nil
+		resp, err := n.HTTP(t.Context(), sdk.HTTPRequest{Method: method, Auth: sdk.HTTPAuth{Scheme: "url", Secret: "hook"}})
+		if err != nil || resp.Status != http.StatusFound || len(got) != 1 || got[0] != method+" /s3cret " {
+			t.Errorf("%s: got %d and %q, %v; want one request, and its redirect as the answer", method, resp.Status, got, err)
+		}
+	}
+	for secret, code := range map[string]string{
+		"far": "host_not_allowed", "word": "bad_secret", "odd": "bad_secret", "user": "bad_secret", "other": "unknown_secret", "gone": "host_not_allowed",
+	} {
+		_, err := n.HTTP(t.Context(), sdk.HTTPRequest{Auth: sdk.HTTPAuth{Scheme: "url", Secret: secret}})
+		wantFailure(t, err, code, true)
+		if err != nil && strings.Contains(err.Error(), "s3cret") {
+			t.Errorf("the error tells a secret: %v", err)
+		}
+	}
+	_, err := n.HTTP(t.Context(), sdk.HTTPRequest{URL: base, Auth: sdk.HTTPAuth{Scheme: "url", Secret: "hook"}})
+	wantFailure(t, err, "bad_request", true)
+}
+
 func TestLimits(t *testing.T) {
 	t.Parallel()
 	stop := make(chan struct{})

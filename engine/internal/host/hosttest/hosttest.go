@@ -123,6 +123,7 @@ func Clean() {
 func build(tb testing.TB, dir, kind string, do func(out string) []byte) *built {
 	tb.Helper()
 	readSources(tb, filepath.Join(Root(tb), "sdk"))
+	readSources(tb, filepath.Join(Root(tb), "plugins", "internal"))
 	readSources(tb, filepath.Join(Root(tb), dir))
 	readSources(tb, filepath.Dir(filepath.Join(Root(tb), dir)))
 	builds.Lock()

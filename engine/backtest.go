@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/closedloop/closedloop/engine/internal/records"
 	"github.com/closedloop/closedloop/engine/internal/store"
@@ -39,7 +40,7 @@ type RulesEnv struct {
 type History struct {
 	// Since is from when on. Defaults to the first item that there is.
 	Since feedback.Time `json:"since,omitzero"`
-	// Until is the end, exclusive. Defaults to the present.
+	// Until is the end, exclusive. Defaults to the present, and without Since to the end of the day of the last item.
 	Until feedback.Time `json:"until,omitzero"`
 	// Close says when cases are taken to be closed. Defaults to backtest.WhenDue.
 	Close backtest.Closing `json:"close,omitempty"`
@@ -95,7 +96,7 @@ func (s *State) Backtest(ctx context.Context, o BacktestOptions, progress func(d
 		if out.First, out.Last, err = records.Span(snap); err != nil {
 			return err
 		}
-		run := backtest.New(set, s.options(&o.History, out.First))
+		run := backtest.New(set, s.options(&o.History, out.First, out.Last))
 		if err := s.replayHistory(ctx, snap, run.From(), o.Until, progress, func(p *past) { run.Add(p.event, p.corrections...) }); err != nil {
 			return err
 		}
@@ -125,7 +126,7 @@ func (s *State) Diff(ctx context.Context, o DiffOptions, progress func(done, tot
 		if out.First, out.Last, err = records.Span(snap); err != nil {
 			return err
 		}
-		c := backtest.Compare(old, set, s.options(&o.History, out.First))
+		c := backtest.Compare(old, set, s.options(&o.History, out.First, out.Last))
 		if old.Hash() != set.Hash() {
 			err = s.replayHistory(ctx, snap, c.From(), o.Until, progress, func(p *past) { c.Add(p.event, p.corrections...) })
 		}
@@ -144,9 +145,12 @@ func (s *State) Diff(ctx context.Context, o DiffOptions, progress func(done, tot
 }
 
 // options completes the history that is meant.
-func (s *State) options(h *History, first feedback.Time) backtest.Options {
+func (s *State) options(h *History, first, last feedback.Time) backtest.Options {
 	if h.Until == 0 {
 		h.Until = feedback.TimeOf(s.Clock())
+		if y, m, d := last.Std().In(s.zone).Date(); h.Since == 0 && last != 0 {
+			h.Until = feedback.TimeOf(time.Date(y, m, d+1, 0, 0, 0, 0, s.zone))
+		}
 	}
 	if h.Since == 0 {
 		h.Since = cmp.Or(first, h.Until)
@@ -188,11 +192,11 @@ func (s *State) replayHistory(ctx context.Context, snap *store.Snapshot, from, u
 func (s *State) resolve(snap *store.Snapshot, ref *RulesRef) (*rules.Set, []rules.File, error) {
 	hash := ref.Hash
 	if hash == "" && (len(ref.Files) == 0 || ref.Env == nil) {
-		set := s.set.Load()
-		if set == nil {
-			return nil, nil, fmt.Errorf("rules that decide: %w", ErrNotFound)
+		active, err := s.activeHash()
+		if err != nil || active == "" {
+			return nil, nil, fmt.Errorf("the rules that decide: %w", cmp.Or(err, ErrNotFound))
 		}
-		hash = set.Hash()
+		hash = active
 	}
 	if len(ref.Files) == 0 {
 		kept, full, err := keptRuleset(snap, hash)

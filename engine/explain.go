@@ -11,6 +11,7 @@ import (
 	"github.com/closedloop/closedloop/engine/internal/records"
 	"github.com/closedloop/closedloop/engine/internal/store"
 	"github.com/closedloop/closedloop/rules"
+	"github.com/closedloop/closedloop/rules/window"
 	"github.com/closedloop/closedloop/sdk/feedback"
 )
 
@@ -60,6 +61,8 @@ type Explanation struct {
 	Item     Item           `json:"item"`
 	Decision rules.Decision `json:"decision"` // the latest
 	Number   int            `json:"number"`   // of the decision, from 1
+	// Active is the hash of the ruleset that decides now. It may be another one than that of the decision.
+	Active string `json:"active,omitempty"`
 	// Rules goes through every rule of the decision's ruleset, fired or not.
 	Rules *rules.Explanation `json:"rules"`
 	Done  []EffectDone       `json:"done,omitempty"` // effects acted on, by this decision or an earlier one
@@ -74,18 +77,18 @@ type EffectDone struct {
 }
 
 // Explain goes through the rules that decided on an item last: which fired, which did not and why, with the values
-// that they saw. It returns ErrNotFound for an unknown item.
+// that they saw then. What a window told then is remembered where a rule asked; where none did it is asked now. It
+// returns ErrNotFound for an unknown item.
 func (s *State) Explain(ctx context.Context, id feedback.ItemID) (*Explanation, error) {
 	x := &Explanation{}
-	var rec *records.Item
-	var labels *records.Labels
 	err := s.store.View(func(snap *store.Snapshot) error {
 		it, err := loadItem(snap, id)
 		if err != nil {
 			return err
 		}
 		x.Item = *it
-		if rec, err = store.Load[records.Item](snap, records.ItemKey(id)); err != nil {
+		rec, err := store.Load[records.Item](snap, records.ItemKey(id))
+		if err != nil {
 			return err
 		}
 		d, err := store.Load[rules.Decision](snap, records.DecisionKey(id, rec.Decisions))
@@ -96,30 +99,78 @@ func (s *State) Explain(ctx context.Context, id feedback.ItemID) (*Explanation, 
 		if x.Done, err = effectsDone(snap, id); err != nil {
 			return err
 		}
-		_, labels, err = records.EffectiveLabels(snap, id)
+		_, labels, err := records.EffectiveLabels(snap, id)
+		if err != nil {
+			return err
+		}
+		set, err := s.ruleset(d.Ruleset)
+		if err != nil {
+			return err
+		}
+		x.Rules = set.ExplainDecision(d, records.EventBeforeRules(rec, labels), &pastView{snap: snap, rec: rec, labels: labels})
+		x.Active, err = s.activeHash()
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	set, err := s.ruleset(x.Decision.Ruleset)
-	if err != nil {
-		return nil, err
-	}
-	x.Rules = set.ExplainDecision(&x.Decision, records.EventBeforeRules(rec, labels), corrections{labels: labels})
 	return x, nil
 }
 
-// corrections is the view of an explanation: what people say of the item.
-type corrections struct {
+// activeHash returns the hash of the rules that decide, and "" when none do yet.
+func (s *State) activeHash() (string, error) {
+	a, err := s.active()
+	if err != nil {
+		return "", err
+	}
+	if a != nil {
+		return a.Ruleset, nil
+	}
+	if set := s.set.Load(); set != nil {
+		return set.Hash(), nil
+	}
+	return "", nil
+}
+
+// pastView is the view of an explanation: what people say of the item, what it adds to windows, and what these hold now.
+type pastView struct {
 	rules.NoView
+	snap   *store.Snapshot
+	rec    *records.Item
 	labels *records.Labels
 }
 
-var _ rules.View = corrections{}
+var _ rules.View = (*pastView)(nil)
 
 // Corrections returns the human layer of the item's labels.
-func (c corrections) Corrections() []feedback.Change { return c.labels.Layer(feedback.LayerHuman) }
+func (v *pastView) Corrections() []feedback.Change { return v.labels.Layer(feedback.LayerHuman) }
+
+// Counted returns what the item adds to windows that are kept.
+func (v *pastView) Counted() (out []rules.Count) {
+	for _, c := range v.rec.Windows {
+		if kept, err := store.Load[records.Window](v.snap, records.WindowKey(c.Window)); err == nil && kept.Generation == c.Generation {
+			out = append(out, c.Count)
+		}
+	}
+	return out
+}
+
+// Window returns the observations of a window under a key as they are now, or nil when they are not kept any more.
+func (v *pastView) Window(id, key string) *window.Ring {
+	kept, err := store.Load[records.Window](v.snap, records.WindowKey(id))
+	if err != nil {
+		return nil
+	}
+	b, err := v.snap.Get(records.RingKey(id, kept.Generation, key))
+	if err != nil {
+		return nil
+	}
+	r := new(window.Ring)
+	if r.UnmarshalBinary(b) != nil {
+		return nil
+	}
+	return r
+}
 
 func effectsDone(snap *store.Snapshot, id feedback.ItemID) ([]EffectDone, error) {
 	e, err := store.Load[records.Effects](snap, records.EffectsKey(id))

@@ -1,6 +1,7 @@
 package backtest
 
 import (
+	"cmp"
 	"iter"
 	"strings"
 
@@ -17,6 +18,12 @@ type reasons struct{ was, is *rules.Explanation }
 func (r *reasons) of(c *Comparison, d difference, ev *feedback.Event, was, is *rehearsal.Step) (out []string) {
 	if r.was == nil {
 		r.was, r.is = c.old.world.Explain(ev, was), c.new.world.Explain(ev, is)
+	}
+	if d.field == FieldOwner && (d.before == "" || d.after == "" || d.before == d.after) {
+		rule := cmp.Or(d.after, d.before)
+		if pool := poolOf(&is.Decision, rule); pool != "" && pool == poolOf(&was.Decision, rule) {
+			return []string{rule + " takes the owner from the pool " + pool + ", in which others have their turn or are at capacity"}
+		}
 	}
 	if d.before == d.after && d.before != "" {
 		return []string{d.before + " fires as before and does something else"}
@@ -48,6 +55,21 @@ func (r *reasons) of(c *Comparison, d difference, ev *feedback.Event, was, is *r
 		}
 	}
 	return out
+}
+
+// poolOf returns the pool from which a rule that fired took an owner, or would have if there were one left.
+func poolOf(d *rules.Decision, rule string) string {
+	for i := range d.Groups {
+		for j := range d.Groups[i].Fired {
+			f := &d.Groups[i].Fired[j]
+			for k := range f.Actions {
+				if f.Rule == rule && f.Actions[k].Pool != "" {
+					return f.Actions[k].Pool
+				}
+			}
+		}
+	}
+	return ""
 }
 
 // firesNow tells of the comparisons that turned out otherwise, or else why the rule did not fire before.

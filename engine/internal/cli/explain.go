@@ -17,14 +17,17 @@ import (
 )
 
 func (a *app) explainCommand() *cobra.Command {
+	var rule string
 	cmd := &cobra.Command{
 		Use:   "explain ITEM",
 		Short: "Say why an item was decided on as it was",
 		Long: `explain shows an item, what its words were taken to mean, the rules that fired on it with the values that they saw,
-and of every other rule why it did not fire. The rules are those that decided, also when the program has others by now.
+and of the others why they did not fire and what would have to be otherwise. The rules are those that decided, also when
+others decide by now, and what windows told is what they told then.
 
-The beginning of an id is enough when only one item has it.`,
-		Example: "  closedloop explain -C examples/retail f_01KK6SPQ48\n  closedloop explain --json -C examples/retail f_01KK6SPQ48BJDG4TRTEMN5WTJP",
+Of many rules only those that nearly fired are listed; --rule shows one with each of its comparisons. The beginning of
+an id is enough when only one item has it.`,
+		Example: "  closedloop explain -C examples/retail f_01KK6SPQ48\n  closedloop explain --rule detractor -C examples/retail f_01KK6SPQ48BJDG4TRTEMN5WTJP",
 		Args:    exact(1, "the id of an item"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.asked(cmd.Context(), func(s *session) error {
@@ -36,14 +39,24 @@ The beginning of an id is enough when only one item has it.`,
 				if err != nil {
 					return err
 				}
-				if a.json {
-					return a.printJSON(x)
+				if rule != "" {
+					if err := keepRule(x, rule); err != nil {
+						return err
+					}
 				}
-				a.explained(s, x)
+				switch {
+				case a.json:
+					return a.printJSON(x)
+				case rule != "":
+					a.explainedRule(s, x)
+				default:
+					a.explained(s, x)
+				}
 				return nil
 			})
 		},
 	}
+	cmd.Flags().StringVar(&rule, "rule", "", "show one rule with each of its comparisons: its `id`")
 	return a.programFlags(cmd)
 }
 
@@ -80,11 +93,12 @@ func noItem(typed string) error {
 func (a *app) explained(s *session, x *engine.Explanation) {
 	w := a.std.Out
 	a.itemHead(s, &x.Item)
-	fmt.Fprintf(w, "\ndecision %d of %s by ruleset %s\n", x.Number, instant(x.Decision.At, s.zone), short(x.Decision.Ruleset))
+	a.decided(s, x)
 	a.outcome(&x.Decision)
-	var fired, other []rules.RuleExplanation
-	for _, g := range x.Rules.Groups {
-		for _, r := range g.Rules {
+	var fired, other []*rules.RuleExplanation
+	for i := range x.Rules.Groups {
+		for j := range x.Rules.Groups[i].Rules {
+			r := &x.Rules.Groups[i].Rules[j]
 			if r.Outcome == rules.OutcomeFired || r.Outcome == rules.OutcomeShadow {
 				fired = append(fired, r)
 			} else {
@@ -93,18 +107,19 @@ func (a *app) explained(s *session, x *engine.Explanation) {
 		}
 	}
 	fmt.Fprintf(w, "\n%s fired\n", count(len(fired), "rule"))
-	for i := range fired {
-		writeFired(w, &fired[i], actions(&x.Decision, fired[i].Rule))
+	for _, r := range fired {
+		writeFired(w, r, actions(&x.Decision, r))
 	}
-	if len(other) > 0 {
-		fmt.Fprintf(w, "\n%s did not fire\n", count(len(other), "rule"))
-		t := indented(text(""), text(""), elastic(""))
-		for _, r := range other {
-			t.add(r.Rule, string(r.Outcome), r.Why)
-		}
-		t.write(w, a.std.Width)
-	}
+	a.notFired(other)
 	a.done(s, x.Done)
+}
+
+// decided says when and by which rules, and whether others decide by now.
+func (a *app) decided(s *session, x *engine.Explanation) {
+	fmt.Fprintf(a.std.Out, "\ndecision %d of %s by ruleset %s\n", x.Number, instant(x.Decision.At, s.zone), short(x.Decision.Ruleset))
+	if x.Active != "" && x.Active != x.Decision.Ruleset {
+		fmt.Fprintf(a.std.Out, "  others decide by now: ruleset %s; closedloop rules diff %s says what differs\n", short(x.Active), short(x.Decision.Ruleset))
+	}
 }
 
 // outcome writes what a decision says of the item.
@@ -125,10 +140,10 @@ func (a *app) outcome(d *rules.Decision) {
 }
 
 // actions returns what a rule asked for in a decision.
-func actions(d *rules.Decision, rule string) []rules.Effect {
+func actions(d *rules.Decision, r *rules.RuleExplanation) []rules.Effect {
 	for _, g := range d.Groups {
 		for _, f := range g.Fired {
-			if f.Rule == rule {
+			if f.Rule == r.Rule && f.Each == r.Each {
 				return f.Actions
 			}
 		}
@@ -137,7 +152,7 @@ func actions(d *rules.Decision, rule string) []rules.Effect {
 }
 
 func writeFired(w io.Writer, r *rules.RuleExplanation, asked []rules.Effect) {
-	head := r.Rule
+	head := ruleName(r)
 	if r.Outcome == rules.OutcomeShadow {
 		head += " (shadow: without effects)"
 	}

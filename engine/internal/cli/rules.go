@@ -18,13 +18,13 @@ import (
 )
 
 func (a *app) rulesCommand() *cobra.Command {
-	return group("rules", "Check, test and activate rules, and go back",
+	return group("rules", "Check, test, rehearse and activate rules, and go back",
 		`rules works on what a program does with feedback. What is activated is kept for ever under the hash of its content, with
 who did it and why. Rule files that change are activated by themselves when the program starts, or while it runs, as
 soon as the gate lets them: they compile, no finding of lint blocks, and their tests pass. Until then the rules before
 them go on.`,
 		"  closedloop rules check examples/retail\n  closedloop rules activate examples/retail --why 'late parcels go to logistics'",
-		a.rulesCheck(), a.rulesLint(), a.rulesTest(), a.rulesActivate(), a.rulesHistory(), a.rulesRollback(), a.rulesList(), a.rulesPacks(),
+		a.rulesCheck(), a.rulesLint(), a.rulesTest(), a.rulesBacktest(), a.rulesDiff(), a.rulesActivate(), a.rulesHistory(), a.rulesRollback(), a.rulesList(), a.rulesPacks(),
 	)
 }
 

@@ -22,6 +22,7 @@ type Queries interface {
 	Decisions(context.Context, feedback.ItemID) ([]rules.Decision, error)
 	Explain(context.Context, feedback.ItemID) (*Explanation, error)
 	Activations(ctx context.Context, limit int) ([]Activation, error)
+	Firings(ctx context.Context, since feedback.Time) (map[string]int, error)
 	Cases(context.Context, CaseQuery) ([]feedback.Case, error)
 	Alerts(context.Context) ([]feedback.Alert, error)
 	Windows(ctx context.Context, name string) ([]rules.WindowFigure, error)
@@ -130,6 +131,7 @@ func (e *Engine) serveAdmin() (*admin.Server, error) {
 			return activated{Activation: a}, err
 		}),
 		"rollback": method(e.Rollback),
+		"firings":  method(e.Firings),
 	}, errorCode)
 }
 
@@ -230,6 +232,11 @@ func (c *Client) Activate(ctx context.Context, o ActivateOptions) (*Activation, 
 		err = &GateError{*answer.Refused}
 	}
 	return answer.Activation, err
+}
+
+// Firings asks as State.Firings does.
+func (c *Client) Firings(ctx context.Context, since feedback.Time) (map[string]int, error) {
+	return call[map[string]int](ctx, c, "firings", since)
 }
 
 // Rollback asks as State.Rollback does.

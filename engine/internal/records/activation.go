@@ -1,6 +1,9 @@
 package records
 
-import "github.com/closedloop/closedloop/engine/internal/store"
+import (
+	"github.com/closedloop/closedloop/engine/internal/store"
+	"github.com/closedloop/closedloop/sdk/feedback"
+)
 
 const activations = "activation"
 
@@ -14,3 +17,16 @@ func ActivationPrefix() []byte { return store.NewKey(store.KeyMeta).Str(activati
 
 // ActiveKey is the key of the entry that holds.
 func ActiveKey() []byte { return store.NewKey(store.KeyMeta).Str("active").Bytes() }
+
+// ScanDecisions calls yield with the stored decisions about the items of the feedback since then, each item's in their
+// order, until yield returns false. The decision is valid during the call only.
+func ScanDecisions(s *store.Snapshot, since feedback.Time, yield func(item string, decision []byte) (bool, error)) error {
+	from := DecisionPrefix(feedback.NewItemID(since, "", "")[:idTime])
+	return s.Scan(store.NewKey(store.KeyDecision).Bytes(), from, false, func(key, payload []byte) (bool, error) {
+		item, err := lastString(key, 1)
+		if err != nil {
+			return false, err
+		}
+		return yield(item, payload)
+	})
+}

@@ -101,7 +101,7 @@ func (s *State) Rollback(ctx context.Context, o RollbackOptions) (*Activation, e
 		return nil, err
 	}
 	if len(history) == 0 {
-		return nil, fmt.Errorf("the program has not run yet: no rules to go back to: %w", ErrNotFound)
+		return nil, noRules("the program has not run yet: there are no rules to go back to")
 	}
 	to, err := target(history, o.To)
 	if err != nil {
@@ -116,7 +116,7 @@ func (s *State) Rollback(ctx context.Context, o RollbackOptions) (*Activation, e
 		return now, nil
 	}
 	instead := cmp.Or(now.Instead, now.Ruleset)
-	if prog, err := s.files(ctx); err == nil { // going back must be possible also while the program is at fault
+	if prog, _ := s.files(ctx); prog != nil { // going back must be possible also while the program is at fault
 		instead = prog.RulesHash()
 	}
 	if instead == to.Ruleset {
@@ -130,6 +130,14 @@ const (
 	// leastHash is how many digits of a hash are taken for one rather than for a number.
 	leastHash = 6
 )
+
+// noRules is an ErrNotFound in words for people.
+type noRules string
+
+func (e noRules) Error() string { return string(e) }
+
+// Is says that it is an ErrNotFound.
+func (e noRules) Is(target error) bool { return target == ErrNotFound }
 
 // target finds the activation to go back to in a history, the latest first.
 func target(history []Activation, to string) (*Activation, error) {
@@ -150,11 +158,11 @@ func target(history []Activation, to string) (*Activation, error) {
 		case found == nil:
 			found = a
 		case found.Ruleset != a.Ruleset:
-			return nil, fmt.Errorf("more than one ruleset of the history begins with %s: %w", to, ErrNotFound)
+			return nil, noRules(fmt.Sprintf("more than one ruleset of the history begins with %s", to))
 		}
 	}
 	if found == nil {
-		return nil, fmt.Errorf("no activation and no ruleset of the history is %q: %w", to, ErrNotFound)
+		return nil, noRules(fmt.Sprintf("no activation and no ruleset of the history is %q", to))
 	}
 	return found, nil
 }
@@ -168,7 +176,7 @@ func before(history []Activation) (*Activation, error) {
 			return a, nil
 		}
 	}
-	return nil, fmt.Errorf("no other rules decided before these: %w", ErrNotFound)
+	return nil, noRules("no other rules decided before these")
 }
 
 // Activations returns the history of the program's rules, the latest first. A limit of 0 means all.
@@ -317,14 +325,14 @@ func (s *State) deciding(prog *program.Program) (*rules.Set, error) {
 // not refused since rules were activated.
 func (e *Engine) RefusedRules() *GateReport { return e.refused.Load() }
 
-// rereadRules reads the program again for its rules. It fails with ErrRestart when they cannot be told apart from what
-// only a start takes.
+// rereadRules reads the program again for its rules. It returns ErrRestart with it when they cannot be told apart from
+// what only a start takes.
 func (e *Engine) rereadRules(ctx context.Context) (*program.Program, error) {
 	prog, err := program.Load(ctx, e.program.Dir, program.Options{
 		CacheDir: e.opts.CacheDir, Native: e.opts.Native, NoBuild: true, RulesApart: true,
 	})
 	if err == nil && !sameRuleEnv(e.program, prog) {
-		return nil, ErrRestart
+		err = ErrRestart
 	}
 	return prog, err
 }

@@ -364,6 +364,9 @@ func TestRulesWaitForWhatOnlyARestartTakes(t *testing.T) {
 	if _, err := e.Activate(t.Context(), engine.ActivateOptions{Force: true}); !errors.Is(err, engine.ErrRestart) {
 		t.Errorf("got %v", err)
 	}
+	if _, err := e.Rollback(t.Context(), engine.RollbackOptions{}); !errors.Is(err, engine.ErrNotFound) || strings.Contains(err.Error(), "not found") {
+		t.Errorf("got %v", err)
+	}
 	r, err := e.Reload(t.Context())
 	if err != nil || r.Rules != nil || fmt.Sprint(r.Restart) != "[attributes of items rules]" || e.Rules().Hash() != first {
 		t.Errorf("%+v, %v", r, err)

@@ -17,6 +17,7 @@ import (
 	"github.com/closedloop/closedloop/engine/internal/records"
 	"github.com/closedloop/closedloop/engine/internal/store"
 	"github.com/closedloop/closedloop/rules"
+	"github.com/closedloop/closedloop/rules/source"
 	"github.com/closedloop/closedloop/sdk/feedback"
 )
 
@@ -31,7 +32,7 @@ type State struct {
 	set   atomic.Pointer[rules.Set] // that decides; nil while it does not compile. Decisions may be of others
 
 	changing sync.Mutex // one change of the rules that decide at a time
-	// files reads the program's rule files again.
+	// files reads the program's rule files again. It may return them with an error that says why they cannot be taken.
 	files func(context.Context) (*program.Program, error)
 	// install has a set decide in an engine, together with what record writes. It is nil where none is open.
 	install func(ctx context.Context, set *rules.Set, record func(*store.Tx) error) error
@@ -61,7 +62,7 @@ func OpenState(ctx context.Context, dir string, o Options) (*State, error) {
 	}
 	s := &State{store: st, dir: state, zone: prog.Timezone, Clock: o.Now, files: files}
 	set, err := s.deciding(prog)
-	if err != nil {
+	if problems := source.Problems(nil); err != nil && !errors.As(err, &problems) {
 		return nil, errors.Join(err, s.Close())
 	}
 	s.set.Store(set)

@@ -13,8 +13,8 @@ import (
 
 // The limits of what Lint looks into, so that it ends soon for any set.
 const (
-	lintSteps   = 40_000_000  // of reasoning about conditions
-	lintMatches = 400_000_000 // conditions that were asked or found, of all events that were tried
+	lintSteps   = 100_000_000 // of reasoning about conditions
+	lintMatches = 150_000_000 // conditions that were asked or found, of all events that were tried
 	lintPairs   = 30_000      // pairs of rules that set the same output
 	lintOverlap = 100         // findings of that kind
 )
@@ -23,7 +23,7 @@ const (
 // calls contradictory or shadowed never fires, whatever happens. Not everything that is odd is found. It takes seconds for
 // 10,000 rules, and says what it left out where there are many more.
 func (s *Set) Lint() []Finding {
-	l := &linter{set: s, solver: logic.New(s.program), silenced: map[string]bool{}}
+	l := &linter{set: s, solver: logic.New(s.program), silenced: map[string]bool{}, left: map[*rule]bool{}, never: map[*rule]bool{}}
 	for i := range s.groups {
 		for j := range s.groups[i].rules {
 			for _, id := range s.groups[i].rules[j].suppresses {
@@ -41,8 +41,8 @@ func (s *Set) Lint() []Finding {
 	l.windows()
 	l.alerts()
 	l.tables()
-	if l.left > 0 {
-		l.add(Finding{Code: "not_looked_into", Message: fmt.Sprintf("there is too much to look into: %d rules were not compared with all others", l.left)})
+	if n := len(l.left); n > 0 {
+		l.add(Finding{Code: "not_looked_into", Message: fmt.Sprintf("there is too much to look into: %d rules were not compared with all others", n)})
 	}
 	slices.SortStableFunc(l.out, func(a, b Finding) int {
 		return cmp.Or(cmp.Compare(a.Pos.File, b.Pos.File), cmp.Compare(a.Pos.Line, b.Pos.Line), cmp.Compare(a.Pos.Column, b.Pos.Column))
@@ -78,9 +78,10 @@ type linter struct {
 	out      []Finding
 	silenced map[string]bool // the rules that another one suppresses
 	matches  int             // see lintMatches
-	left     int             // rules that were left out
-	never    map[*rule]bool
+	left     map[*rule]bool  // that were not looked into
+	never    map[*rule]bool  // that never fire
 	buf      []int32
+	marked   []bool // rules of a group
 }
 
 func (l *linter) add(f Finding) { l.out = append(l.out, f) }
@@ -112,7 +113,7 @@ func (l *linter) group(number int32) {
 			continue
 		}
 		if l.exhausted() {
-			l.left++
+			l.left[r] = true
 			continue
 		}
 		event, ok := l.possible(r)
@@ -134,9 +135,6 @@ func (l *linter) group(number int32) {
 func (l *linter) possible(r *rule) (*witness, bool) {
 	verdict, event := l.solve(r.info.Each, logic.Goal{Cond: r.when, Accept: r.matches()})
 	if verdict == logic.Impossible {
-		if l.never == nil {
-			l.never = map[*rule]bool{}
-		}
 		l.never[r] = true
 		l.contradiction(r.info.ID, "the rule "+r.info.ID+" never fires", r.at.when, r.when, r.matches())
 		return nil, false
@@ -217,12 +215,20 @@ func (l *linter) equivalent(number int32, j int, before []int, event *witness) b
 	if len(before) == 0 {
 		return false
 	}
-	candidates := before
+	var holds []int32
 	if event != nil {
-		holds := l.holding(number, event)
-		candidates = slices.DeleteFunc(slices.Clone(before), func(i int) bool { return !holds.has(int32(i)) })
+		holds = l.holding(number, event)
+		l.mark(holds, len(g.rules), true)
+		defer l.mark(holds, len(g.rules), false)
 	}
-	for _, i := range candidates[max(0, len(candidates)-maxCandidates):] {
+	tried := 0
+	for _, i := range slices.Backward(before) {
+		if event != nil && !l.marked[i] {
+			continue
+		}
+		if tried++; tried > maxCandidates {
+			return false
+		}
 		o := &g.rules[i]
 		if l.solver.Implies(r.when, r.matches(), o.when, o.matches()) && l.solver.Implies(o.when, o.matches(), r.when, r.matches()) {
 			l.duplicate(g, j, i)
@@ -230,6 +236,16 @@ func (l *linter) equivalent(number int32, j int, before []int, event *witness) b
 		}
 	}
 	return false
+}
+
+// mark notes which of so many rules are among some.
+func (l *linter) mark(rules []int32, of int, as bool) {
+	if len(l.marked) < of {
+		l.marked = make([]bool, of)
+	}
+	for _, i := range rules {
+		l.marked[i] = as
+	}
 }
 
 // overTime looks at the rules that hold over time, and at what windows count.

@@ -1,6 +1,8 @@
 package rules
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 
@@ -118,4 +120,31 @@ func TestLintIsRightOnRandomEvents(t *testing.T) {
 	if !shows() {
 		t.Error("some kind of finding is missing: the test shows little")
 	}
+}
+
+// FuzzLint holds what lint says of a random set, with two rules more on a condition of any kind, against events.
+func FuzzLint(f *testing.F) {
+	for i, when := range []string{
+		`score <= 3 and not (score <= 6)`, `"price/high" in themes and "price" not in themes`, `nps <= 6 or survey != "nps"`,
+		`text matches "(?i)box" and text not contains "box"`, `(contactable ?? false) == has(contactable)`, `win.nps7.value < 0`,
+	} {
+		f.Add(uint64(i), when)
+	}
+	f.Fuzz(func(t *testing.T, seed uint64, when string) {
+		c := careless{Rand: rand.New(rand.NewPCG(seed, 1))}
+		text := c.set() + "  - name: more\n    match: " + c.of("all", "first") + "\n    rules:\n"
+		for i, w := range []string{when, c.variation(when, false)} {
+			text += fmt.Sprintf("      - {id: more-%d, when: %q, on_error: %s, do: [{tag: c}]}\n", i, w, c.of("skip", "match"))
+		}
+		set, err := Compile([]File{{Name: "test.yaml", Data: []byte(text)}}, env())
+		if err != nil {
+			t.Skip()
+		}
+		claims := claimsOf(set, set.Lint())
+		for range 100 {
+			ev, v := c.event()
+			c.tell(set, v)
+			claims.hold(t, set, ev, v)
+		}
+	})
 }

@@ -12,8 +12,6 @@ import (
 // holding are the rules of a group that fire for one event, by their place in the group.
 type holding []int32
 
-func (h holding) has(rule int32) bool { return slices.Contains(h, rule) }
-
 // holding returns the rules of the group that match the event, in their order. Of the rules that are decided for each
 // theme they are those that match for the event's.
 func (l *linter) holding(number int32, w *witness) holding {

@@ -61,9 +61,13 @@ func (l *linter) writersOf(o settled) []writer {
 
 // overlapping compares writers with those before them: all pairs if they are few, else those that stand near each other.
 func (l *linter) overlapping(o settled, all []writer, overlaps *int) {
-	reach := len(all)
+	reach := 0
 	if len(all) > 0 {
-		reach = min(reach, max(8, lintPairs/len(all)))
+		reach = min(len(all), lintPairs/len(all))
+	}
+	if reach == 0 && len(all) > 1 {
+		l.add(Finding{Code: "not_looked_into", Message: fmt.Sprintf("%d rules set %s: whether two of them do for one item was not looked for", len(all), o.field)})
+		return
 	}
 	for j := range all {
 		for i := max(0, j-reach); i < j; i++ {
@@ -74,7 +78,7 @@ func (l *linter) overlapping(o settled, all []writer, overlaps *int) {
 				return
 			}
 			if l.exhausted() {
-				l.left++
+				l.left[l.ruleOf(all[j])] = true
 				break
 			}
 			if l.overlap(o, all[i], all[j]) {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"math"
 	"slices"
+	"strconv"
 
 	"github.com/closedloop/closedloop/rules/internal/lang"
 )
@@ -135,7 +136,7 @@ func (s numbers) some() (float64, bool) {
 func rank(v float64) float64 {
 	r := math.Abs(v)
 	if v != math.Trunc(v) {
-		r += 1e15
+		r += 1e15 * float64(len(strconv.FormatFloat(v, 'g', -1, 64)))
 	}
 	if v < 0 {
 		r += 1e14

@@ -39,15 +39,18 @@ func (x *search) inferScores(s *state) (changed, ok bool) {
 	var z scores
 	z.survey, _ = get("survey")
 	z.score, _ = get("score")
+	if k, ok := get("nps_class"); ok {
+		if z.class = k; !z.ofClass() {
+			return false, false
+		}
+	}
 	for _, name := range surveys {
 		if k, ok := get(name); ok && !z.ofSurvey(k, name) {
 			return false, false
 		}
 	}
-	if k, ok := get("nps_class"); ok {
-		if z.class = k; !z.ofClass() {
-			return false, false
-		}
+	if z.class != nil && !z.ofClass() {
+		return false, false
 	}
 	return !slices.EqualFunc(before, s.known, func(a, b known) bool { return a.same(&b) }), true
 }

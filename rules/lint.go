@@ -11,19 +11,23 @@ import (
 	"github.com/closedloop/closedloop/rules/source"
 )
 
-// The limits of what Lint looks into, so that it ends soon for any set.
-const (
-	lintSteps   = 100_000_000 // of reasoning about conditions
-	lintMatches = 150_000_000 // conditions that were asked or found, of all events that were tried
-	lintPairs   = 30_000      // pairs of rules that set the same output
-	lintOverlap = 100         // findings of that kind
-)
+// limits bound what a linter looks into, so that it ends soon for any set.
+type limits struct {
+	steps    int64 // of reasoning about conditions
+	matches  int   // conditions that are asked or found, of all events that are tried
+	pairs    int   // of rules that set the same output
+	overlaps int   // of them that are told
+}
+
+var lintLimits = limits{steps: 100_000_000, matches: 150_000_000, pairs: 30_000, overlaps: 100}
 
 // Lint returns what is odd about the set, in the order of its files. What it says of conditions is proven: a rule that it
 // calls contradictory or shadowed never fires, whatever happens. Not everything that is odd is found. It takes seconds for
 // 10,000 rules, and says what it left out where there are many more.
-func (s *Set) Lint() []Finding {
-	l := &linter{set: s, solver: logic.New(s.program), silenced: map[string]bool{}, left: map[*rule]bool{}, never: map[*rule]bool{}}
+func (s *Set) Lint() []Finding { return newLinter(s, lintLimits).lint() }
+
+func newLinter(s *Set, bounds limits) *linter {
+	l := &linter{set: s, limits: bounds, solver: logic.New(s.program), silenced: map[string]bool{}, left: map[*rule]bool{}, never: map[*rule]bool{}}
 	for i := range s.groups {
 		for j := range s.groups[i].rules {
 			for _, id := range s.groups[i].rules[j].suppresses {
@@ -31,7 +35,11 @@ func (s *Set) Lint() []Finding {
 			}
 		}
 	}
-	for i := range s.groups {
+	return l
+}
+
+func (l *linter) lint() []Finding {
+	for i := range l.set.groups {
 		l.group(int32(i))
 	}
 	l.overTime()
@@ -50,34 +58,14 @@ func (s *Set) Lint() []Finding {
 	return l.out
 }
 
-// Untested returns the rules that no test has seen fire. Those that are off are left out.
-func Untested(s *Set, fired map[string]bool) []Finding {
-	var out []Finding
-	untested := func(info *RuleInfo, at places) {
-		if info.Mode != Off && !fired[info.ID] {
-			out = append(out, Finding{Code: "missing_test", Rule: info.ID, Pos: at.rule,
-				Message: "no test sees the rule " + info.ID + " fire", Hint: "write one in a file of tests, see the tests of rules"})
-		}
-	}
-	for i := range s.groups {
-		g := &s.groups[i]
-		for j := range g.rules {
-			untested(&g.rules[j].info, g.rules[j].at)
-		}
-		for _, c := range g.conditions {
-			untested(&c.info, c.at)
-		}
-	}
-	return out
-}
-
 // linter looks through one set.
 type linter struct {
 	set      *Set
+	limits   limits
 	solver   *logic.Solver
 	out      []Finding
 	silenced map[string]bool // the rules that another one suppresses
-	matches  int             // see lintMatches
+	matches  int             // see limits
 	left     map[*rule]bool  // that were not looked into
 	never    map[*rule]bool  // that never fire
 	buf      []int32
@@ -86,7 +74,9 @@ type linter struct {
 
 func (l *linter) add(f Finding) { l.out = append(l.out, f) }
 
-func (l *linter) exhausted() bool { return l.solver.Steps() > lintSteps || l.matches > lintMatches }
+func (l *linter) exhausted() bool {
+	return l.solver.Steps() > l.limits.steps || l.matches > l.limits.matches
+}
 
 // matches are the truth values with which the rule fires.
 func (r *rule) matches() logic.Accept {

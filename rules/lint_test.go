@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -121,24 +122,6 @@ groups:
 	}
 }
 
-func TestUntestedRules(t *testing.T) {
-	t.Parallel()
-	set := compile(t, `version: 1
-windows: {week: {metric: nps, over: 7d}}
-groups:
-  - name: g
-    rules:
-      - {id: a, when: score < 3, do: [{tag: a}]}
-      - {id: b, when: score > 3, do: [{tag: b}]}
-      - {id: c, mode: off, when: score == 3, do: [{tag: c}]}
-      - {id: d, when: win.week.value < 0, alert: {notify: exec}}
-`)
-	found := Untested(set, map[string]bool{"b": true})
-	if len(found) != 2 || found[0].Rule != "a" || found[0].Pos.Line != 6 || found[1].Rule != "d" || found[0].Code != "missing_test" || found[0].Blocks {
-		t.Errorf("found %+v, want a and d", found)
-	}
-}
-
 func TestHashOfFilesIsThatOfTheSet(t *testing.T) {
 	t.Parallel()
 	files := []File{{Name: "a.yaml", Data: []byte("version: 1\ngroups: []\n")}}
@@ -154,4 +137,77 @@ func TestHashOfFilesIsThatOfTheSet(t *testing.T) {
 	if HashOf(other, Env{}) == set.Hash() {
 		t.Error("other files have the same hash")
 	}
+}
+
+// TestReadmeOfLint lints the snippets of the reference's section on it, which say what is found.
+func TestReadmeOfLint(t *testing.T) {
+	t.Parallel()
+	data, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(data), "\n## Lint\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	seen := map[string]bool{"untested": true, "unchecked_table": true, "not_looked_into": true} // which take more than a file
+	for _, m := range fenced.FindAllStringSubmatch(section, -1) {
+		says, _, _ := strings.Cut(m[2], "\n")
+		says, ok := strings.CutPrefix(says, "# finds")
+		if !ok {
+			t.Errorf("it is not said what is found in\n%s", m[2])
+		}
+		e := env()
+		if _, after, lone := strings.Cut(says, "without a program,"); lone {
+			says, e.Queues, e.Destinations = after, nil, nil
+		}
+		set, err := Compile([]File{{Name: "README.md", Data: []byte(m[2])}}, e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := map[string]bool{}
+		for _, f := range set.Lint() {
+			found[f.Code] = true
+		}
+		for code := range strings.SplitSeq(says, ",") {
+			code = strings.TrimSpace(code)
+			if !found[code] {
+				t.Errorf("%s is not found in\n%s", code, m[2])
+			}
+			delete(found, code)
+			seen[code] = true
+		}
+		if len(found) > 0 {
+			t.Errorf("found %v besides in\n%s", found, m[2])
+		}
+	}
+	for _, code := range lintCodes(t) {
+		if !strings.Contains(section, "`"+code+"`") || !seen[code] {
+			t.Errorf("the reference does not tell of %s, or has no example", code)
+		}
+	}
+}
+
+// lintCodes returns all codes of findings, as they stand in the source.
+func lintCodes(t *testing.T) []string {
+	t.Helper()
+	out := []string{"untested", "undeclared_queue", "undeclared_destination", "incomplete_table", "unchecked_table"}
+	files, err := filepath.Glob("lint*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`Code: "([a-z_]+)"[,}]`).FindAllStringSubmatch(string(data), -1) {
+			out = append(out, m[1])
+		}
+	}
+	if len(out) < 15 {
+		t.Errorf("found the codes %v only", out)
+	}
+	return out
 }

@@ -98,7 +98,7 @@ func (l *linter) shadowedByOne(g *group, j int) {
 	tried := 0
 	for i := range g.rules[:j] {
 		o := &g.rules[i]
-		if tried == maxCandidates || l.matches > lintMatches {
+		if tried == maxCandidates || l.exhausted() {
 			return
 		}
 		l.matches++

@@ -34,8 +34,8 @@ func (l *linter) writers() {
 			l.overlapping(o, l.writersOf(o), &overlaps)
 		}
 	}
-	if overlaps >= lintOverlap {
-		l.add(Finding{Code: "not_looked_into", Message: fmt.Sprintf("more than %d rules set an output besides others: the rest was not looked for", lintOverlap)})
+	if overlaps >= l.limits.overlaps {
+		l.add(Finding{Code: "not_looked_into", Message: fmt.Sprintf("more than %d rules set an output besides others: the rest was not looked for", l.limits.overlaps)})
 	}
 }
 
@@ -63,7 +63,7 @@ func (l *linter) writersOf(o settled) []writer {
 func (l *linter) overlapping(o settled, all []writer, overlaps *int) {
 	reach := 0
 	if len(all) > 0 {
-		reach = min(len(all), lintPairs/len(all))
+		reach = min(len(all), l.limits.pairs/len(all))
 	}
 	if reach == 0 && len(all) > 1 {
 		l.add(Finding{Code: "not_looked_into", Message: fmt.Sprintf("%d rules set %s: whether two of them do for one item was not looked for", len(all), o.field)})
@@ -74,7 +74,7 @@ func (l *linter) overlapping(o settled, all []writer, overlaps *int) {
 			if all[i].value == all[j].value {
 				continue
 			}
-			if *overlaps >= lintOverlap {
+			if *overlaps >= l.limits.overlaps {
 				return
 			}
 			if l.exhausted() {

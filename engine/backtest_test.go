@@ -221,20 +221,20 @@ func TestBacktestCountsWhatTheStoreHolds(t *testing.T) {
 }
 
 // edited returns the program's rule files with something replaced.
-func edited(t testing.TB, e *engine.Engine, old, new string) engine.RulesRef {
+func edited(t testing.TB, old, next string) engine.RulesRef {
 	t.Helper()
 	_, text, _ := strings.Cut(historyProgram, "-- rules/route.yaml --\n")
 	if !strings.Contains(text, old) {
 		t.Fatalf("the rules do not hold %q", old)
 	}
-	return engine.RulesRef{Name: "mine", Files: []rules.File{{Name: "rules/route.yaml", Data: []byte(strings.Replace(text, old, new, 1))}}}
+	return engine.RulesRef{Name: "mine", Files: []rules.File{{Name: "rules/route.yaml", Data: []byte(strings.Replace(text, old, next, 1))}}}
 }
 
 func TestDiffSaysWhichItemsGoElsewhere(t *testing.T) {
 	t.Parallel()
 	e, c := remembered(t, 3, 200)
 	c.set(feedback.TimeOf(c.now()) + 1)
-	d, err := e.Diff(t.Context(), engine.DiffOptions{New: edited(t, e, "vips: [gold]", "vips: [gold, silver]")}, nil)
+	d, err := e.Diff(t.Context(), engine.DiffOptions{New: edited(t, "vips: [gold]", "vips: [gold, silver]")}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

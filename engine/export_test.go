@@ -20,3 +20,13 @@ func (e *Engine) EachStep(ctx context.Context, o backtest.Options, yield func(fe
 		})
 	})
 }
+
+// EachPast calls yield with each item of the past, without deciding on it.
+func (e *Engine) EachPast(ctx context.Context, until feedback.Time, yield func(feedback.ItemID)) error {
+	return e.store.View(func(snap *store.Snapshot) error {
+		return history(ctx, snap, 0, until, func(p *past) error {
+			yield(p.event.Item.ID)
+			return nil
+		})
+	})
+}

@@ -94,14 +94,14 @@ func TestReport(t *testing.T) {
 
 func TestDiff(t *testing.T) {
 	t.Parallel()
-	old, new := files(t, "old.yaml"), files(t, "new.yaml")
-	c := Compare(compile(t, old), compile(t, new), options())
+	old, next := files(t, "old.yaml"), files(t, "new.yaml")
+	c := Compare(compile(t, old), compile(t, next), options())
 	for ev := range story {
 		if ev.Item.OccurredAt >= c.From() {
 			c.Add(ev)
 		}
 	}
 	d := c.Diff()
-	d.Files = Edits(old, new)
+	d.Files = Edits(old, next)
 	golden(t, "diff.json", d)
 }

@@ -115,10 +115,10 @@ type cause struct {
 }
 
 // Compare returns a comparison in which nothing has happened.
-func Compare(old, new *rules.Set, o Options) *Comparison {
-	c := &Comparison{old: New(old, o), new: New(new, o), oldSet: ids(old), newSet: ids(new), groups: map[groupKey]*group{}}
+func Compare(old, next *rules.Set, o Options) *Comparison {
+	c := &Comparison{old: New(old, o), new: New(next, o), oldSet: ids(old), newSet: ids(next), groups: map[groupKey]*group{}}
 	c.diff = Diff{
-		Old: Side{Ruleset: old.Hash(), Rules: len(old.Rules())}, New: Side{Ruleset: new.Hash(), Rules: len(new.Rules())},
+		Old: Side{Ruleset: old.Hash(), Rules: len(old.Rules())}, New: Side{Ruleset: next.Hash(), Rules: len(next.Rules())},
 		Since: o.Since, Until: o.Until, Close: cmp.Or(o.Close, WhenDue), Files: []Edit{},
 	}
 	return c
@@ -161,9 +161,9 @@ type difference struct {
 // differ returns in what two steps on an item differ.
 func differ(was, is *rehearsal.Step) (out []difference) {
 	a, b := &was.Decision, &is.Decision
-	add := func(f Field, old, new string, given func(*rules.Fired, *rules.Effect, string) bool) {
-		if old != new {
-			out = append(out, difference{groupKey{f, old, new}, giver(a, old, given), giver(b, new, given)})
+	add := func(f Field, before, after string, given func(*rules.Fired, *rules.Effect, string) bool) {
+		if before != after {
+			out = append(out, difference{groupKey{f, before, after}, giver(a, before, given), giver(b, after, given)})
 		}
 	}
 	x, y := &a.Outputs, &b.Outputs
@@ -176,14 +176,14 @@ func differ(was, is *rehearsal.Step) (out []difference) {
 		add(FieldOwner, x.Owner, y.Owner, func(_ *rules.Fired, e *rules.Effect, v string) bool { return e.Owner == v })
 	}
 	add(FieldCase, caseOf(was), caseOf(is), func(_ *rules.Fired, e *rules.Effect, _ string) bool { return e.Kind == rules.Case })
-	oneSided(x.Tags, y.Tags, func(old, new string) {
-		add(FieldTag, old, new, func(_ *rules.Fired, e *rules.Effect, v string) bool { return slices.Contains(e.Tags, v) })
+	oneSided(x.Tags, y.Tags, func(before, after string) {
+		add(FieldTag, before, after, func(_ *rules.Fired, e *rules.Effect, v string) bool { return slices.Contains(e.Tags, v) })
 	})
-	oneSided(targets(was, rules.Alert), targets(is, rules.Alert), func(old, new string) {
-		add(FieldAlert, old, new, func(f *rules.Fired, e *rules.Effect, v string) bool { return e.Kind == rules.Alert && f.Rule == v })
+	oneSided(targets(was, rules.Alert), targets(is, rules.Alert), func(before, after string) {
+		add(FieldAlert, before, after, func(f *rules.Fired, e *rules.Effect, v string) bool { return e.Kind == rules.Alert && f.Rule == v })
 	})
-	oneSided(targets(was, rules.Notify), targets(is, rules.Notify), func(old, new string) {
-		add(FieldMessage, old, new, func(_ *rules.Fired, e *rules.Effect, v string) bool {
+	oneSided(targets(was, rules.Notify), targets(is, rules.Notify), func(before, after string) {
+		add(FieldMessage, before, after, func(_ *rules.Fired, e *rules.Effect, v string) bool {
 			return e.Kind == rules.Notify && e.Destination == v
 		})
 	})
@@ -255,7 +255,7 @@ func targets(s *rehearsal.Step, kind rules.EffectKind) (out []string) {
 }
 
 // oneSided calls yield with what only one of two lists has.
-func oneSided(a, b []string, yield func(old, new string)) {
+func oneSided(a, b []string, yield func(before, after string)) {
 	for _, v := range a {
 		if !slices.Contains(b, v) {
 			yield(v, "")
@@ -294,8 +294,8 @@ func (c *Comparison) note(d difference, ev *feedback.Event, was, is *rehearsal.S
 
 // Diff ends the comparison and returns what was found. Nothing may be added afterwards.
 func (c *Comparison) Diff() *Diff {
-	d, old, new := &c.diff, c.old.Report(), c.new.Report()
-	d.Old.Totals, d.New.Totals, d.Items = old.Totals, new.Totals, new.Items
+	d, old, next := &c.diff, c.old.Report(), c.new.Report()
+	d.Old.Totals, d.New.Totals, d.Items = old.Totals, next.Totals, next.Items
 	d.Groups = []Group{}
 	for key, g := range c.groups {
 		d.Groups = append(d.Groups, g.result(key))
@@ -305,8 +305,8 @@ func (c *Comparison) Diff() *Diff {
 			cmp.Compare(b.Items, a.Items), cmp.Compare(a.Old, b.Old), cmp.Compare(a.New, b.New))
 	})
 	d.Alerts = []AlertChange{}
-	d.Alerts = missing(d.Alerts, "new", new.Alerts, old.Alerts)
-	d.Alerts = missing(d.Alerts, "old", old.Alerts, new.Alerts)
+	d.Alerts = missing(d.Alerts, "new", next.Alerts, old.Alerts)
+	d.Alerts = missing(d.Alerts, "old", old.Alerts, next.Alerts)
 	slices.SortStableFunc(d.Alerts, func(a, b AlertChange) int { return cmp.Compare(a.From, b.From) })
 	return d
 }

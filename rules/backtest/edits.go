@@ -23,8 +23,8 @@ type Edit struct {
 }
 
 // Edits compares what two lists of rule files say. Both must compile.
-func Edits(old, new []rules.File) []Edit {
-	a, b := declarationsOf(old), declarationsOf(new)
+func Edits(old, next []rules.File) []Edit {
+	a, b := declarationsOf(old), declarationsOf(next)
 	out := []Edit{}
 	for _, d := range b.list {
 		was, there := a.texts[d]

@@ -47,7 +47,7 @@ func Telling(f func(ctx context.Context, args json.RawMessage, tell func(progres
 // tellKey is the key under which a context holds what tells the client.
 type tellKey struct{}
 
-// line is a line of an answer that tells progress: exactly one member is set, and the last line has one of the others.
+// line is a line of an answer that tells progress: at most one member is set, and the last line has no progress.
 type line struct {
 	Progress any    `json:"progress,omitempty"`
 	Result   any    `json:"result,omitempty"`
@@ -163,9 +163,13 @@ func errorOf(err error, code func(error) string) *Error {
 // answerLines answers with lines of progress and a last one with the result.
 func answerLines(w http.ResponseWriter, r *http.Request, m Method, args json.RawMessage, code func(error) string) {
 	w.Header().Set("Content-Type", lines)
-	enc, flush := json.NewEncoder(w), http.NewResponseController(w)
+	flush := http.NewResponseController(w)
 	send := func(l line) {
-		_ = enc.Encode(l) // the client is gone when this fails
+		b, err := json.Marshal(l)
+		if err != nil {
+			b = []byte(`{"error":{"code":"","message":"the answer cannot be written as JSON"}}`)
+		}
+		_, _ = w.Write(append(b, '\n')) // the client is gone when this fails
 		_ = flush.Flush()
 	}
 	ctx := context.WithValue(r.Context(), tellKey{}, func(progress any) { send(line{Progress: progress}) })
@@ -174,12 +178,7 @@ func answerLines(w http.ResponseWriter, r *http.Request, m Method, args json.Raw
 		send(line{Error: errorOf(err, code)})
 		return
 	}
-	b, err := json.Marshal(result)
-	if err != nil {
-		send(line{Error: &Error{Message: "the answer cannot be written as JSON"}})
-		return
-	}
-	send(line{Result: json.RawMessage(b)})
+	send(line{Result: result})
 }
 
 func answer(w http.ResponseWriter, status int, v any) {
@@ -267,6 +266,8 @@ func (c *Client) CallTold(ctx context.Context, method string, args, result any, 
 			return fmt.Errorf("ask the running engine: %w", cmp.Or(ctx.Err(), err))
 		case l.Error != nil:
 			return l.Error
+		case l.Progress == nil && l.Result == nil:
+			return nil
 		case l.Progress == nil:
 			return json.Unmarshal(l.Result, result)
 		}

@@ -111,3 +111,58 @@ func TestNotRunning(t *testing.T) {
 	serve(t, dir)
 	dial(t, dir)
 }
+
+func TestProgressIsTold(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s, err := Serve(dir, map[string]Method{
+		"count": Telling(func(_ context.Context, _ json.RawMessage, tell func(any)) (any, error) {
+			for i := range 3 {
+				tell(i)
+			}
+			return "done", nil
+		}),
+		"fail": Telling(func(_ context.Context, _ json.RawMessage, tell func(any)) (any, error) {
+			tell(1)
+			return nil, errors.New("it broke")
+		}),
+		"plain": func(context.Context, json.RawMessage) (any, error) { return "plain", nil },
+		"wait": Telling(func(ctx context.Context, _ json.RawMessage, tell func(any)) (any, error) {
+			tell(0)
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}),
+	}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	c, err := Dial(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	var heard []string
+	hear := func(p json.RawMessage) { heard = append(heard, string(p)) }
+	var got string
+	if err := c.CallTold(t.Context(), "count", nil, &got, hear); err != nil || got != "done" || strings.Join(heard, " ") != "0 1 2" {
+		t.Errorf("%q, %v; heard %v", got, err, heard)
+	}
+	if err := c.Call(t.Context(), "count", nil, &got); err != nil || got != "done" {
+		t.Errorf("one that does not listen gets %q, %v", got, err)
+	}
+	if err := c.CallTold(t.Context(), "plain", nil, &got, hear); err != nil || got != "plain" {
+		t.Errorf("a method that tells nothing gives %q, %v", got, err)
+	}
+	var failure *Error
+	if err := c.CallTold(t.Context(), "fail", nil, &got, hear); !errors.As(err, &failure) || failure.Message != "it broke" {
+		t.Errorf("a failure came as %v", err)
+	}
+	if err := c.CallTold(t.Context(), "nothing", nil, &got, hear); !errors.As(err, &failure) || failure.Code != "no_method" {
+		t.Errorf("an unknown method gave %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	if err := c.CallTold(ctx, "wait", nil, &got, func(json.RawMessage) { cancel() }); !errors.Is(err, context.Canceled) {
+		t.Errorf("a call that was given up gave %v", err)
+	}
+}

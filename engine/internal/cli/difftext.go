@@ -83,12 +83,12 @@ func (a *app) edits(d *engine.Diff) {
 func (a *app) diffTotals(d *engine.Diff) {
 	fmt.Fprintln(a.std.Out)
 	t := newTable(text(""), digits("old"), digits("new"), digits(""))
-	row := func(name string, old, new int) {
+	row := func(name string, before, after int) {
 		change := ""
-		if old != new {
-			change = fmt.Sprintf("%+d", new-old)
+		if before != after {
+			change = fmt.Sprintf("%+d", after-before)
 		}
-		t.add(name, grouped(old), grouped(new), change)
+		t.add(name, grouped(before), grouped(after), change)
 	}
 	o, n := &d.Old.Totals, &d.New.Totals
 	row("items on which a rule fires", o.Matched, n.Matched)

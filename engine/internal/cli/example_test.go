@@ -38,7 +38,8 @@ func TestHelpExamples(t *testing.T) {
 				args = append(args, "-C", retail)
 			}
 			out, errs, code := call(args...)
-			if code != exitOK || strings.HasPrefix(out, "no ") && !strings.Contains(line, "since") && !strings.Contains(line, "breached") {
+			if code != exitOK || strings.HasPrefix(out, "no ") && !strings.Contains(line, "since") && !strings.Contains(line, "breached") &&
+				!strings.Contains(line, "windows") { // of the last days, in which the example has no feedback
 				t.Errorf("%sexit %d\n%s%s", line, code, out, errs)
 			}
 		}

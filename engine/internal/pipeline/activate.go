@@ -84,13 +84,20 @@ func (p *Pipeline) change(ctx context.Context, set *rules.Set, at feedback.Time,
 				return err
 			}
 		}
-		p.deciding.Store(after) // updates run one after another: the next one is decided on by the new set
+		// Updates run one after another: the next one is decided on by the new set. Until this one is durable, items go on
+		// counting in the windows of the set before, so that it can take over again.
+		meanwhile := *before
+		if meanwhile.rules != set {
+			meanwhile.rules, meanwhile.filling = set, before.rules
+		}
+		p.deciding.Store(&meanwhile)
 		return nil
 	})
 	if err != nil {
 		p.deciding.Store(before)
 		return err
 	}
+	p.deciding.Store(after)
 	for id := range known {
 		if !set.HasWindow(id) {
 			_ = p.forget(ctx, id) // what is left is deleted when the rules change next

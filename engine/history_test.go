@@ -49,3 +49,44 @@ func TestHistoryFollowsRevisedTimes(t *testing.T) {
 		t.Errorf("items came in the order %v, want %v; %v", got, want, err)
 	}
 }
+
+// TestBacktestKeepsWhatPeopleSay has a person overrule the relabel of a rule.
+func TestBacktestKeepsWhatPeopleSay(t *testing.T) {
+	t.Parallel()
+	e, c := remembered(t, 1, 0)
+	it := answer("1", 2, "a box #shipping")
+	it.OccurredAt = feedback.TimeOf(hour0)
+	r, err := e.Ingest(t.Context(), "app", it)
+	if err != nil {
+		t.Fatal(err)
+	}
+	queues := func() (stored, tried string) {
+		t.Helper()
+		it, err := e.Item(t.Context(), r.Rows[0].ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := e.Backtest(t.Context(), engine.BacktestOptions{History: engine.History{Until: feedback.TimeOf(c.now()) + 1}}, nil)
+		if err != nil || b.Items != 1 {
+			t.Fatalf("%+v, %v", b, err)
+		}
+		for _, q := range b.Queues {
+			if q.Items > 0 {
+				tried = q.Queue
+			}
+		}
+		return it.Queue, tried
+	}
+	if stored, tried := queues(); stored != "product" || tried != stored {
+		t.Errorf("the item is in %q, the backtest has it in %q", stored, tried)
+	}
+	err = e.Correct(t.Context(), r.Rows[0].ID, feedback.Change{
+		By: feedback.Author{Name: "anna"}, Remove: []feedback.ThemePath{"packaging"}, Add: []feedback.Theme{{Path: "shipping"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if stored, tried := queues(); stored != "care" || tried != stored {
+		t.Errorf("corrected, the item is in %q, the backtest has it in %q", stored, tried)
+	}
+}

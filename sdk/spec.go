@@ -44,14 +44,18 @@ const (
 	TypeBool     SettingType = "bool"
 	TypeDuration SettingType = "duration" // a string such as 30s, 5m or 48h
 	TypeSecret   SettingType = "secret"   // the name of a secret of the program
-	TypeList     SettingType = "list"
-	TypeMap      SettingType = "map"
-	TypeObject   SettingType = "object"
-	TypeAny      SettingType = "any"
+	// TypeCredential is the name of a secret of the program, in place of which the plugin is given the secret itself. It
+	// is for what only the plugin can use, such as the password of a mail server. A plugin with such a setting runs
+	// without a sandbox or not at all. It stands at the top of the settings, not in a list, map or object.
+	TypeCredential SettingType = "credential"
+	TypeList       SettingType = "list"
+	TypeMap        SettingType = "map"
+	TypeObject     SettingType = "object"
+	TypeAny        SettingType = "any"
 )
 
 var settingTypes = []SettingType{
-	TypeString, TypeNumber, TypeInteger, TypeBool, TypeDuration, TypeSecret, TypeList, TypeMap, TypeObject, TypeAny,
+	TypeString, TypeNumber, TypeInteger, TypeBool, TypeDuration, TypeSecret, TypeCredential, TypeList, TypeMap, TypeObject, TypeAny,
 }
 
 // SettingError is one thing that is wrong with a setting.
@@ -100,8 +104,32 @@ func (s Setting) check(path string) []SettingError {
 	}
 	if s.Items != nil {
 		errs = append(errs, s.Items.check(path+".items")...)
+		errs = append(errs, Spec{"items": *s.Items}.nested(path)...)
 	}
+	errs = append(errs, s.Fields.nested(path+".fields")...)
 	return append(errs, s.Fields.check(path+".fields")...)
+}
+
+// nested finds credentials where none may be.
+func (s Spec) nested(path string) []SettingError {
+	var errs []SettingError
+	for _, name := range s.Credentials() {
+		errs = append(errs, SettingError{Path: path + "." + name + ".type",
+			Message: fmt.Sprintf("found %q within another setting, expected it at the top", TypeCredential)})
+	}
+	return errs
+}
+
+// Credentials returns the names of the settings of type credential, sorted.
+func (s Spec) Credentials() []string {
+	var names []string
+	for name, decl := range s {
+		if decl.Type == TypeCredential {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // Complete checks settings, as decoded from JSON or YAML, against the spec and returns them with the defaults filled
@@ -151,7 +179,7 @@ func (s Setting) complete(path string, v any) (any, []SettingError) {
 	switch s.Type {
 	case TypeAny:
 		return v, nil
-	case TypeString, TypeSecret, TypeDuration:
+	case TypeString, TypeSecret, TypeCredential, TypeDuration:
 		str, ok := v.(string)
 		if !ok {
 			return wrong("found %s, expected %s", describe(v), s.Type.article())

@@ -2,6 +2,7 @@ package sdk
 
 import (
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -131,5 +132,29 @@ func TestManifestCheck(t *testing.T) {
 	}
 	if m := good(); !m.Can(AbilityCategorize) || m.Can(AbilityPoll) || !m.Wants(CapabilityLog) || m.Wants(CapabilityHTTP) {
 		t.Error("Can or Wants")
+	}
+}
+
+func TestCredentials(t *testing.T) {
+	t.Parallel()
+	credential := Setting{Type: TypeCredential}
+	spec := Spec{"password": credential, "user": credential, "host": {Type: TypeString}}
+	if got := spec.Credentials(); !slices.Equal(got, []string{"password", "user"}) {
+		t.Errorf("got %q", got)
+	}
+	m := Manifest{Name: "mail", Version: "1.0.0", Contract: "1.0", Abilities: []Ability{AbilityDeliver}, Settings: spec}
+	if errs := m.Check(); len(errs) > 0 {
+		t.Error(errs)
+	}
+	if _, errs := spec.Complete(map[string]any{"password": 7}); len(errs) != 1 || errs[0].Message != "found the number 7, expected a credential" {
+		t.Errorf("got %v", errs)
+	}
+	m.Settings = Spec{"a": {Type: TypeList, Items: &credential}, "b": {Type: TypeObject, Fields: spec}}
+	var at []string
+	for _, e := range m.Check() {
+		at = append(at, e.Path)
+	}
+	if want := []string{"settings.a.items.type", "settings.b.fields.password.type", "settings.b.fields.user.type"}; !slices.Equal(at, want) {
+		t.Errorf("got problems at %q, want %q", at, want)
 	}
 }

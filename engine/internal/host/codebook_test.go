@@ -108,24 +108,9 @@ func transports(tb testing.TB, names ...string) map[string]host.Plugin {
 // load loads a plugin in the ways that are named.
 func load(tb testing.TB, dir string, native sdk.Plugin, spec host.Spec, names ...string) map[string]host.Plugin {
 	tb.Helper()
-	ctx := context.Background()
 	out := map[string]host.Plugin{}
 	for _, name := range names {
-		var p host.Plugin
-		var err error
-		switch name {
-		case "native":
-			p, err = nativehost.New(ctx, native, spec)
-		case "process":
-			p, err = processhost.Start(ctx, hosttest.Process(tb, dir), "", spec)
-		case "wasm":
-			var rt *wasmhost.Runtime
-			if rt, err = wasmhost.New(""); err != nil {
-				break
-			}
-			tb.Cleanup(func() { _ = rt.Close(ctx) })
-			p, err = rt.Load(ctx, hosttest.Module(tb, dir), spec)
-		}
+		p, err := loadBy(tb, name, dir, native, spec)
 		if err != nil {
 			if e := (*host.Error)(nil); errors.As(err, &e) {
 				tb.Log(e.Stderr)
@@ -133,13 +118,31 @@ func load(tb testing.TB, dir string, native sdk.Plugin, spec host.Spec, names ..
 			tb.Fatalf("%s: %v", name, err)
 		}
 		tb.Cleanup(func() {
-			if err := p.Close(ctx); err != nil {
+			if err := p.Close(context.Background()); err != nil {
 				tb.Error(err)
 			}
 		})
 		out[name] = p
 	}
 	return out
+}
+
+// loadBy loads a plugin in one way: native, process or wasm.
+func loadBy(tb testing.TB, way, dir string, native sdk.Plugin, spec host.Spec) (host.Plugin, error) {
+	tb.Helper()
+	ctx := context.Background()
+	switch way {
+	case "native":
+		return nativehost.New(ctx, native, spec)
+	case "process":
+		return processhost.Start(ctx, hosttest.Process(tb, dir), "", spec)
+	}
+	rt, err := wasmhost.New("")
+	if err != nil {
+		return nil, err
+	}
+	tb.Cleanup(func() { _ = rt.Close(ctx) })
+	return rt.Load(ctx, hosttest.Module(tb, dir), spec)
 }
 
 // TestOneSourceAnswersAlike builds the codebook as a module and as a process, runs it in place as well, and wants the

@@ -35,6 +35,7 @@ const (
 	xterm    = "golang.org/x/term"
 	fsnotify = "github.com/fsnotify/fsnotify"
 	gonum    = "gonum.org/v1/gonum/..."
+	goMail   = "github.com/wneessen/go-mail/..."
 )
 
 // directions is the table of who may import what. The first row that fits a package holds.
@@ -56,6 +57,7 @@ var directions = []row{
 
 	{"plugins/*/cmd", []string{"plugins/...", "sdk/serve"}},
 	{"plugins/internal/...", []string{"sdk/feedback"}},
+	{"plugins/smtp", []string{"plugins/internal/...", "sdk", "sdk/feedback", "sdk/suggest", goMail}},
 	{"plugins/...", []string{"plugins/internal/...", "sdk", "sdk/feedback", "sdk/suggest", xtext}},
 
 	{"engine/internal/store", []string{"sdk/feedback", badger, xsys}},
@@ -92,6 +94,7 @@ var directions = []row{
 var only = []row{
 	{badger, []string{"engine/internal/store"}},
 	{wazero, []string{"engine/internal/host/...", "sdk/serve"}},
+	{goMail, []string{"plugins/smtp"}},
 }
 
 // fits reports whether a path is what a pattern of a row stands for.

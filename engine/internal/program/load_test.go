@@ -262,17 +262,17 @@ func TestSecretSettings(t *testing.T) {
 	secret := sdk.Setting{Type: sdk.TypeSecret}
 	spec := sdk.Spec{
 		"a": secret, "b": {Type: sdk.TypeList, Items: &secret}, "c": {Type: sdk.TypeMap, Items: &secret},
-		"d": {Type: sdk.TypeObject, Fields: sdk.Spec{"e": secret, "f": {Type: sdk.TypeString}}}, "g": {Type: sdk.TypeAny},
+		"d": {Type: sdk.TypeObject, Fields: sdk.Spec{"e": secret, "f": {Type: sdk.TypeString}}}, "g": {Type: sdk.TypeAny}, "h": {Type: sdk.TypeCredential},
 	}
 	settings := map[string]any{
 		"a": "1", "b": []any{"2", 3}, "c": map[string]any{"x.y": "4"}, "d": map[string]any{"e": "5", "f": "no"},
-		"g": map[string]any{"a": "no"}, "unknown": "no",
+		"g": map[string]any{"a": "no"}, "h": "6", "unknown": "no",
 	}
 	got := map[string]string{}
 	for _, s := range secretSettings(spec, settings) {
 		got[s.path] = s.value
 	}
-	want := map[string]string{"a": "1", "b[0]": "2", "b[1]": "", "c.x.y": "4", "d.e": "5"}
+	want := map[string]string{"a": "1", "b[0]": "2", "b[1]": "", "c.x.y": "4", "d.e": "5", "h": "6"}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, expected %v", got, want)
 	}

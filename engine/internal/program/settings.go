@@ -118,7 +118,7 @@ type secretSetting struct {
 	value string // "" when it is no string
 }
 
-// secretSettings finds the values of type secret, and lists them in no particular order.
+// secretSettings finds the values of type secret and credential, and lists them in no particular order.
 func secretSettings(spec sdk.Spec, settings map[string]any) []secretSetting {
 	var found []secretSetting
 	for name, v := range settings {
@@ -146,7 +146,7 @@ func secretsIn(s sdk.Setting, path string, v any) []secretSetting {
 			}
 		}
 	}
-	if s.Type == sdk.TypeSecret {
+	if s.Type == sdk.TypeSecret || s.Type == sdk.TypeCredential {
 		text, _ := v.(string)
 		found = append(found, secretSetting{path, text})
 	}

@@ -12,6 +12,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -34,6 +35,31 @@ type Story struct {
 	Lists  []List
 	Foot   []string // where it comes from
 	Thread string   // the same for messages that belong together, such as those about one case
+	At     feedback.Time
+	// NoContact says that the customer does not want to be contacted.
+	NoContact bool
+	// Values are single values of the message by name, as lines; see Names.
+	Values map[string]string
+}
+
+// Names returns the names that Values may hold, sorted.
+func Names() []string { return slices.Sorted(maps.Keys(values(&message{}, &Story{}))) }
+
+// values returns the single values of a message.
+func values(m *message, s *Story) map[string]string {
+	it := m.Item
+	if it == nil {
+		it = &feedback.Item{}
+	}
+	v := map[string]string{
+		"title": s.Title, "kind": m.Kind, "rule": m.Rule, "severity": string(s.Severity), "case": m.Case, "priority": m.Priority,
+		"queue": m.Queue, "owner": m.Owner, "group": keyText(m.Group), "item": string(it.ID), "customer": who(&it.Customer),
+		"customer.email": it.Customer.Email, "customer.owner": it.Customer.Owner, "score": score(it), "product": it.Product,
+	}
+	for name, value := range v {
+		v[name] = line(value)
+	}
+	return v
 }
 
 // Fact is a name and a value.
@@ -127,6 +153,8 @@ func Read(body []byte, zone *time.Location) (*Story, error) {
 		t.item()
 	}
 	t.foot()
+	t.s.At = m.At
+	t.s.Values = values(&m, t.s)
 	return t.s, nil
 }
 
@@ -180,6 +208,7 @@ func (t *teller) item() {
 	t.fact("Channel", it.Channel)
 	t.fact("Given", t.date(it.OccurredAt))
 	if it.Contactable != nil && !*it.Contactable {
+		s.NoContact = true
 		t.fact("Contact", "not wanted by the customer")
 	}
 }

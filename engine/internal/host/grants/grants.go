@@ -21,6 +21,7 @@ package grants
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -187,6 +188,35 @@ func (s *Set) Clock() feedback.Time {
 		return s.spec.Now()
 	}
 	return systemTime()
+}
+
+// Settings returns the settings with the secrets that settings of type credential name. An error is an *sdk.Failure. It
+// is for a plugin without a sandbox.
+func (s *Set) Settings() ([]byte, error) {
+	names := s.spec.Manifest.Settings.Credentials()
+	if len(names) == 0 {
+		return s.spec.Settings, nil
+	}
+	var settings map[string]json.RawMessage
+	if err := json.Unmarshal(s.spec.Settings, &settings); err != nil {
+		return nil, refuse("bad_settings", "the settings: %v", err)
+	}
+	for _, name := range names {
+		var secret string
+		if value, given := settings[name]; !given {
+			continue
+		} else if err := json.Unmarshal(value, &secret); err != nil {
+			return nil, refuse("bad_settings", "the setting %s: %v", name, err)
+		}
+		value, err := s.secret(secret)
+		if err != nil {
+			return nil, err
+		}
+		if settings[name], err = json.Marshal(value); err != nil {
+			return nil, refuse("bad_secret", "the secret %q is no text", secret)
+		}
+	}
+	return json.Marshal(settings)
 }
 
 // Session serves one instance of a plugin. Between two calls of Begin it may be used by many goroutines at once.

@@ -263,8 +263,12 @@ func (p *Plugin) make(ctx context.Context, at feedback.Time) (*instance, error) 
 	defer context.AfterFunc(p.stopped, cancel)()
 	in := &instance{session: p.set.Session()}
 	in.session.Begin(at)
-	err := guard(func() (err error) {
-		in.value, err = p.open(ctx, in.session, p.spec.Settings)
+	err := guard(func() error {
+		settings, err := in.session.Settings()
+		if err != nil {
+			return err
+		}
+		in.value, err = p.open(ctx, in.session, settings)
 		if err != nil {
 			err = sdk.FailureOf(err)
 		}

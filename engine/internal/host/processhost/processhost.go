@@ -252,7 +252,10 @@ func (p *Plugin) start(ctx context.Context, at feedback.Time) (*process, error) 
 	}
 	proc, err := p.spawn()
 	if err == nil {
-		err = p.ask(ctx, proc, p.limits.Start, at, p.configuration(at), wire.ReadOK)
+		var frame []byte
+		if frame, err = p.configuration(at); err == nil {
+			err = p.ask(ctx, proc, p.limits.Start, at, frame, wire.ReadOK)
+		}
 	}
 	if err == nil {
 		p.counter.Made()
@@ -269,11 +272,15 @@ func (p *Plugin) start(ctx context.Context, at feedback.Time) (*process, error) 
 	return nil, e
 }
 
-func (p *Plugin) configuration(at feedback.Time) []byte {
+func (p *Plugin) configuration(at feedback.Time) ([]byte, error) {
+	settings, err := p.set.Settings()
+	if err != nil {
+		return nil, err
+	}
 	return wire.AppendConfigure(nil, &wire.Configure{
-		Now: at, Settings: p.spec.Settings, Instance: p.spec.ID,
+		Now: at, Settings: settings, Instance: p.spec.ID,
 		Major: sdk.ContractMajor, Minor: sdk.ContractMinor, Grants: p.set.Bits(),
-	})
+	}), nil
 }
 
 // discard ends a process that failed.

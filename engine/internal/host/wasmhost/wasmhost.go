@@ -102,6 +102,10 @@ func (rt *Runtime) load(ctx context.Context, p *Plugin, module []byte) error {
 	if err != nil {
 		return err
 	}
+	if names := p.Manifest().Settings.Credentials(); len(names) > 0 {
+		return p.loadError(host.CodeGrant, fmt.Errorf("the plugin asks to be told a secret by its setting %s, which a sandboxed one is not", names[0]),
+			"build it as a process and say trust: process")
+	}
 	if p.set, err = grants.Open(&p.spec, p.Version()); err != nil {
 		return err
 	}

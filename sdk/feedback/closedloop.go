@@ -1,33 +1,108 @@
 package feedback
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"time"
+)
 
 // CaseStatus is the state of a case.
 type CaseStatus string
 
 // The states that a case goes through.
 const (
-	CaseOpen     CaseStatus = "open"
-	CaseResolved CaseStatus = "resolved"
-	CaseClosed   CaseStatus = "closed"
+	CaseNew        CaseStatus = "new"         // nobody owns it
+	CaseAssigned   CaseStatus = "assigned"    // somebody owns it and has not begun
+	CaseInProgress CaseStatus = "in_progress" // somebody has responded
+	CaseOnHold     CaseStatus = "on_hold"     // waits for something inside; its clocks stand
+	CaseWaiting    CaseStatus = "waiting"     // waits for the customer; its clocks stand
+	CaseResolved   CaseStatus = "resolved"    // done, and reopened when the customer is unhappy again
+	CaseClosed     CaseStatus = "closed"      // done for good
+	CaseReopened   CaseStatus = "reopened"    // was resolved or closed, and is not
+
+	// CaseOpen stands for all states but resolved and closed, in queries and in records of old.
+	CaseOpen CaseStatus = "open"
 )
+
+// CaseStatuses returns the states of a case, in the order in which it usually goes through them.
+func CaseStatuses() []CaseStatus {
+	return []CaseStatus{CaseNew, CaseAssigned, CaseInProgress, CaseOnHold, CaseWaiting, CaseResolved, CaseClosed, CaseReopened}
+}
+
+// Open reports whether somebody has yet to do something.
+func (s CaseStatus) Open() bool { return s != CaseResolved && s != CaseClosed }
+
+// Held reports whether the clocks of a case stand.
+func (s CaseStatus) Held() bool { return s == CaseOnHold || s == CaseWaiting }
+
+// Is reports whether the state is the other one, or one that it stands for.
+func (s CaseStatus) Is(o CaseStatus) bool { return s == o || o == CaseOpen && s.Open() }
 
 // Case is the promise that somebody takes care of a piece of feedback.
 type Case struct {
 	ID       CaseID     `json:"id"`
-	Item     ItemID     `json:"item"`
+	Item     ItemID     `json:"item"`               // the feedback that opened it
+	Items    []ItemID   `json:"items,omitempty"`    // later feedback of the same customer, oldest first
 	Customer string     `json:"customer,omitempty"` // Customer.ID of the item
 	Rule     string     `json:"rule"`               // the rule that opened it
 	Status   CaseStatus `json:"status"`
 	Queue    string     `json:"queue,omitempty"`
 	Owner    string     `json:"owner,omitempty"`
 	Priority string     `json:"priority,omitempty"` // low, normal, high or urgent
-	OpenedAt Time       `json:"opened_at"`
-	// DueAt is when the first response is due. Zero when the rule promised none.
+	// Value is the account value of the customer when the case was opened, in the program's currency.
+	Value    *float64 `json:"value,omitempty"`
+	OpenedAt Time     `json:"opened_at"`
+	// DueAt is when the first response is due. Zero when the rule promised none, and while the clock stands.
 	DueAt Time `json:"due_at,omitzero"`
 	// BreachedAt is when DueAt passed without a response.
-	BreachedAt Time        `json:"breached_at,omitzero"`
-	History    []CaseEvent `json:"history,omitempty"` // oldest first, append-only
+	BreachedAt Time `json:"breached_at,omitzero"`
+	// RespondedAt is when the first attempt was made to reach the customer, or the case was resolved without one.
+	RespondedAt Time `json:"responded_at,omitzero"`
+	// ResolveBy is when the case is to be resolved. Zero when the rule promised nothing, and while the clock stands.
+	ResolveBy Time `json:"resolve_by,omitzero"`
+	// OverdueAt is when ResolveBy passed without a resolution.
+	OverdueAt Time `json:"overdue_at,omitzero"`
+	// Calendar is the one whose time the promises count. Empty counts all time.
+	Calendar string `json:"calendar,omitempty"`
+	// ResponseSLA and ResolutionSLA are what was promised, in nanoseconds. They count anew when the case is reopened.
+	ResponseSLA   time.Duration `json:"response_sla_ns,omitempty"`
+	ResolutionSLA time.Duration `json:"resolution_sla_ns,omitempty"`
+	// ResponseLeft and ResolutionLeft are what was left of the promises when the clocks were stopped, in nanoseconds.
+	ResponseLeft   time.Duration `json:"response_left_ns,omitempty"`
+	ResolutionLeft time.Duration `json:"resolution_left_ns,omitempty"`
+	HeldAt         Time          `json:"held_at,omitzero"` // when the clocks were stopped
+	// Escalation is how many steps of its ladder the case has gone up.
+	Escalation int       `json:"escalation,omitempty"`
+	Attempts   []Attempt `json:"attempts,omitempty"` // oldest first
+	// Outcome, RootCause and Action say how the case ended. They are required to close it.
+	Outcome    string `json:"outcome,omitempty"`
+	RootCause  string `json:"root_cause,omitempty"`
+	Action     string `json:"action,omitempty"`
+	ResolvedAt Time   `json:"resolved_at,omitzero"`
+	ClosedAt   Time   `json:"closed_at,omitzero"`
+	Reopens    int    `json:"reopens,omitempty"`
+	// Recovery compares the first answer of the customer after the resolution with that before.
+	Recovery *Recovery   `json:"recovery,omitempty"`
+	History  []CaseEvent `json:"history,omitempty"` // oldest first, append-only; see HistoryBefore
+	// HistoryBefore is how many lines of the history lie before those that History still holds.
+	HistoryBefore int `json:"history_before,omitempty"`
+}
+
+// Attempt is one attempt to reach the customer.
+type Attempt struct {
+	At      Time   `json:"at"`
+	By      string `json:"by"`
+	Channel string `json:"channel"` // such as phone or email
+	Result  string `json:"result"`  // such as reached, voicemail or no_answer
+	Note    string `json:"note,omitempty"`
+}
+
+// Recovery compares two answers of one customer to the same question.
+type Recovery struct {
+	Item   ItemID  `json:"item"` // the later answer
+	At     Time    `json:"at"`
+	Survey Survey  `json:"survey"`
+	Before float64 `json:"before"`
+	After  float64 `json:"after"`
 }
 
 // CaseEvent is one line of a case's history.

@@ -1,24 +1,61 @@
-// Package cases holds the transitions of a case: pure functions from a case and an instant to the case after.
-// Every transition adds a line to the case's history and takes nothing away.
+// Package cases holds the transitions of a case: pure functions from a case and an instant to the case after, or to the
+// reason why that cannot be. Every transition adds a line to the case's history and takes nothing away.
 //
-//	c := cases.Open(item, effect, outputs, now)
-//	c = cases.Breach(c, c.DueAt)
+//	new ─▶ assigned ─▶ in_progress ─▶ resolved ─▶ closed
+//	            on_hold, waiting ◀─▶        └──── reopened ◀┘
+//
+// Two promises may hold for a case: a first response, kept by the first attempt to reach the customer, and a resolution.
+// Their clocks stand while the case is on hold or waits for the customer. What the time of a calendar is, a Clock says.
+//
+//	c := cases.Open(item, promise, now)
+//	c, err := cases.Attempted(c, feedback.Attempt{By: "anna", Channel: "phone", Result: "reached"}, now)
 package cases
 
 import (
+	"errors"
 	"fmt"
+	"slices"
+	"strings"
+	"time"
 
 	"github.com/closedloop/closedloop/sdk/feedback"
 )
 
 // Kinds of line in a case's history.
 const (
-	Opened   = "opened"
-	Assigned = "assigned"
-	Lapsed   = "lapsed"
-	Noted    = "note"
-	Breached = "breached"
+	Opened     = "opened"
+	Assigned   = "assigned"
+	Lapsed     = "lapsed"
+	Noted      = "note"
+	Breached   = "breached"
+	Overdue    = "overdue"
+	Warned     = "warned"
+	Attempt    = "attempt"
+	Began      = "began"
+	Held       = "held"
+	Resumed    = "resumed"
+	Resolved   = "resolved"
+	Closed     = "closed"
+	Reopened   = "reopened"
+	Escalated  = "escalated"
+	Contact    = "contact"
+	Recovered  = "recovery"
+	Prioritize = "priority"
 )
+
+// Clock counts time by calendars. An empty calendar, and one that it does not know, count all time.
+type Clock interface {
+	// Due returns the instant at which d of the calendar's time has passed since from.
+	Due(from feedback.Time, d time.Duration, calendar string) feedback.Time
+	// Left returns the calendar's time from one instant to a later one, and nothing when it is not later.
+	Left(from, until feedback.Time, calendar string) time.Duration
+}
+
+// ErrTransition says that a case cannot do that in the state that it is in.
+var ErrTransition = errors.New("the case is not in a state for that")
+
+// ErrMissing says that something is missing that has to be said.
+var ErrMissing = errors.New("something is missing")
 
 // Promise is what a rule asks for when it opens a case.
 type Promise struct {
@@ -27,33 +64,50 @@ type Promise struct {
 	Queue    string
 	Owner    string
 	Priority string // low, normal, high or urgent
-	// DueAt is when the first response is due. Zero promises nothing.
-	DueAt feedback.Time
+	// Response and Resolution are how long the first response and the resolution may take. Zero promises nothing.
+	Response, Resolution time.Duration
+	Calendar             string
 }
 
 // Open returns a new case for the item.
-func Open(it *feedback.Item, p Promise, at feedback.Time) feedback.Case {
+func Open(it *feedback.Item, p Promise, at feedback.Time, k Clock) feedback.Case {
 	c := feedback.Case{
-		ID:       feedback.NewCaseID(at, string(it.ID), p.Effect),
-		Item:     it.ID,
-		Customer: it.Customer.ID,
-		Rule:     p.Rule,
-		Status:   feedback.CaseOpen,
-		Queue:    p.Queue,
-		Owner:    p.Owner,
-		Priority: p.Priority,
-		OpenedAt: at,
+		ID:            feedback.NewCaseID(at, string(it.ID), p.Effect),
+		Item:          it.ID,
+		Customer:      it.Customer.ID,
+		Rule:          p.Rule,
+		Queue:         p.Queue,
+		Owner:         p.Owner,
+		Priority:      p.Priority,
+		Value:         it.Customer.ARR,
+		OpenedAt:      at,
+		Calendar:      p.Calendar,
+		ResponseSLA:   p.Response,
+		ResolutionSLA: p.Resolution,
+		Status:        feedback.CaseNew,
 	}
-	note := "opened by rule " + p.Rule
-	if p.DueAt != 0 {
-		c.DueAt = p.DueAt
-		note += ", first response due " + c.DueAt.String()
+	if c.Owner != "" {
+		c.Status = feedback.CaseAssigned
 	}
-	return line(c, at, Opened, p.Rule, note)
+	return line(c, at, Opened, p.Rule, "opened by rule "+p.Rule+promise(&c, at, k))
 }
 
-// Assign moves the case to another queue or owner. Empty values leave what is there. Nothing changes when the case
-// is there already.
+// promise starts the clocks of a case and says what is promised.
+func promise(c *feedback.Case, at feedback.Time, k Clock) (said string) {
+	c.DueAt, c.ResolveBy = 0, 0
+	if c.ResponseSLA > 0 {
+		c.DueAt = k.Due(at, c.ResponseSLA, c.Calendar)
+		said += ", first response due " + c.DueAt.String()
+	}
+	if c.ResolutionSLA > 0 {
+		c.ResolveBy = k.Due(at, c.ResolutionSLA, c.Calendar)
+		said += ", to be resolved by " + c.ResolveBy.String()
+	}
+	return said
+}
+
+// Assign moves the case to another queue or owner. Empty values leave what is there, but that a queue of its own takes
+// the case from its owner. Nothing changes when the case is there already, or is closed.
 func Assign(c feedback.Case, queue, owner, by string, at feedback.Time) feedback.Case {
 	if queue == "" {
 		queue = c.Queue
@@ -61,13 +115,37 @@ func Assign(c feedback.Case, queue, owner, by string, at feedback.Time) feedback
 	if owner == "" && queue == c.Queue {
 		owner = c.Owner
 	}
-	if queue == c.Queue && owner == c.Owner {
+	if queue == c.Queue && owner == c.Owner || c.Status == feedback.CaseClosed {
 		return c
 	}
 	note := fmt.Sprintf("from %s to %s", place(c.Queue, c.Owner), place(queue, owner))
 	c.Queue, c.Owner = queue, owner
+	switch {
+	case c.Status == feedback.CaseNew && owner != "":
+		c.Status = feedback.CaseAssigned
+	case c.Status == feedback.CaseAssigned && owner == "":
+		c.Status = feedback.CaseNew
+	}
 	return line(c, at, Assigned, by, note)
 }
+
+// Prioritized gives the case another priority.
+func Prioritized(c feedback.Case, priority, by, why string, at feedback.Time) (feedback.Case, error) {
+	if !slices.Contains(priorities, priority) {
+		return c, fmt.Errorf("found the priority %q, expected one of %s: %w", priority, strings.Join(priorities, ", "), ErrMissing)
+	}
+	if priority == c.Priority {
+		return c, nil
+	}
+	note := fmt.Sprintf("from %s to %s", orNone(c.Priority), priority)
+	if why != "" {
+		note += ": " + why
+	}
+	c.Priority = priority
+	return line(c, at, Prioritize, by, note), nil
+}
+
+var priorities = []string{"low", "normal", "high", "urgent"}
 
 // Lapse notes that a rule's effect no longer holds. The case stays open: a person decides.
 func Lapse(c feedback.Case, rule, effect string, at feedback.Time) feedback.Case {
@@ -79,21 +157,219 @@ func Note(c feedback.Case, by, text string, at feedback.Time) feedback.Case {
 	return line(c, at, Noted, by, text)
 }
 
-// Breach marks the first response as late. It changes nothing when the case is no longer open, has no due time, is
-// not yet due, or is marked already.
+// Begin notes that the owner has begun, without having tried to reach the customer.
+func Begin(c feedback.Case, by string, at feedback.Time) (feedback.Case, error) {
+	switch c.Status {
+	case feedback.CaseNew, feedback.CaseAssigned, feedback.CaseReopened:
+		c.Status = feedback.CaseInProgress
+		return line(c, at, Began, by, ""), nil
+	}
+	return c, cannot("begin", c)
+}
+
+// Attempted notes an attempt to reach the customer. The first one keeps the promise of a response. A case on which
+// nobody has begun is in progress then; one that is held stays so.
+func Attempted(c feedback.Case, a feedback.Attempt, at feedback.Time) (feedback.Case, error) {
+	if !c.Status.Open() {
+		return c, cannot("note an attempt on", c)
+	}
+	if a.Channel == "" || a.Result == "" {
+		return c, fmt.Errorf("an attempt needs its channel and its result: %w", ErrMissing)
+	}
+	a.At = at
+	c.Attempts = append(slices.Clip(c.Attempts), a)
+	responded(&c, at)
+	if !c.Status.Held() {
+		c.Status = feedback.CaseInProgress
+	}
+	note := a.Channel + ": " + a.Result
+	if a.Note != "" {
+		note += ", " + a.Note
+	}
+	return line(c, at, Attempt, a.By, note), nil
+}
+
+// responded keeps the promise of a response.
+func responded(c *feedback.Case, at feedback.Time) {
+	if c.RespondedAt == 0 {
+		c.RespondedAt = at
+	}
+	c.DueAt, c.ResponseLeft = 0, 0
+}
+
+// Hold stops the clocks: the case waits for something, or for the customer.
+func Hold(c feedback.Case, customer bool, why, by string, at feedback.Time, k Clock) (feedback.Case, error) {
+	if !c.Status.Open() || c.Status.Held() {
+		return c, cannot("hold", c)
+	}
+	if strings.TrimSpace(why) == "" {
+		return c, fmt.Errorf("a case is held for a reason: %w", ErrMissing)
+	}
+	c.Status = feedback.CaseOnHold
+	if customer {
+		c.Status = feedback.CaseWaiting
+	}
+	c.HeldAt = at
+	c.ResponseLeft, c.ResolutionLeft = left(c.DueAt, &c, at, k), left(c.ResolveBy, &c, at, k)
+	c.DueAt, c.ResolveBy = 0, 0
+	return line(c, at, Held, by, string(c.Status)+": "+why), nil
+}
+
+// left is what is left of a promise: at least a millisecond while it is one at all.
+func left(due feedback.Time, c *feedback.Case, at feedback.Time, k Clock) time.Duration {
+	if due == 0 {
+		return 0
+	}
+	return max(k.Left(at, due, c.Calendar), time.Millisecond)
+}
+
+// Resume starts the clocks again, with what was left.
+func Resume(c feedback.Case, by string, at feedback.Time, k Clock) (feedback.Case, error) {
+	if !c.Status.Held() {
+		return c, cannot("resume", c)
+	}
+	restart(&c, at, k)
+	c.Status = feedback.CaseInProgress
+	if c.RespondedAt == 0 {
+		c.Status = feedback.CaseNew
+		if c.Owner != "" {
+			c.Status = feedback.CaseAssigned
+		}
+	}
+	return line(c, at, Resumed, by, ""), nil
+}
+
+func restart(c *feedback.Case, at feedback.Time, k Clock) {
+	if c.ResponseLeft > 0 {
+		c.DueAt = k.Due(at, c.ResponseLeft, c.Calendar)
+	}
+	if c.ResolutionLeft > 0 {
+		c.ResolveBy = k.Due(at, c.ResolutionLeft, c.Calendar)
+	}
+	c.ResponseLeft, c.ResolutionLeft, c.HeldAt = 0, 0, 0
+}
+
+// Resolution says how a case ended.
+type Resolution struct {
+	Outcome   string `json:"outcome,omitempty"`
+	RootCause string `json:"root_cause,omitempty"`
+	Action    string `json:"action,omitempty"` // what was done about it
+}
+
+func (r Resolution) onto(c *feedback.Case) {
+	for _, f := range [...]struct {
+		to   *string
+		from string
+	}{{&c.Outcome, r.Outcome}, {&c.RootCause, r.RootCause}, {&c.Action, r.Action}} {
+		if f.from != "" {
+			*f.to = f.from
+		}
+	}
+}
+
+// Resolve ends the work on a case. It is closed later, or reopened when the customer is unhappy again.
+func Resolve(c feedback.Case, r Resolution, by string, at feedback.Time) (feedback.Case, error) {
+	if !c.Status.Open() {
+		return c, cannot("resolve", c)
+	}
+	r.onto(&c)
+	if c.Outcome == "" {
+		return c, fmt.Errorf("a case is resolved with an outcome: %w", ErrMissing)
+	}
+	end(&c, at)
+	c.Status = feedback.CaseResolved
+	return line(c, at, Resolved, by, c.Outcome), nil
+}
+
+// end stops the clocks for good.
+func end(c *feedback.Case, at feedback.Time) {
+	responded(c, at)
+	c.ResolveBy, c.ResolutionLeft, c.HeldAt = 0, 0, 0
+	if c.ResolvedAt == 0 {
+		c.ResolvedAt = at
+	}
+}
+
+// Close ends a case for good: with its outcome, its root cause and what was done about it.
+func Close(c feedback.Case, r Resolution, by string, at feedback.Time) (feedback.Case, error) {
+	if c.Status == feedback.CaseClosed {
+		return c, cannot("close", c)
+	}
+	r.onto(&c)
+	var missing []string
+	for _, f := range [...]struct{ name, value string }{{"outcome", c.Outcome}, {"root cause", c.RootCause}, {"action", c.Action}} {
+		if strings.TrimSpace(f.value) == "" {
+			missing = append(missing, f.name)
+		}
+	}
+	if len(missing) > 0 {
+		return c, fmt.Errorf("to close a case its %s must be given: %w", strings.Join(missing, ", "), ErrMissing)
+	}
+	end(&c, at)
+	c.Status, c.ClosedAt = feedback.CaseClosed, at
+	return line(c, at, Closed, by, c.Outcome+"; "+c.RootCause+"; "+c.Action), nil
+}
+
+// Reopen takes a case up again that was resolved or closed. Its promises count anew.
+func Reopen(c feedback.Case, why, by string, at feedback.Time, k Clock) (feedback.Case, error) {
+	if c.Status.Open() {
+		return c, cannot("reopen", c)
+	}
+	if strings.TrimSpace(why) == "" {
+		return c, fmt.Errorf("a case is reopened for a reason: %w", ErrMissing)
+	}
+	c.Status, c.ResolvedAt, c.ClosedAt, c.RespondedAt, c.BreachedAt, c.OverdueAt = feedback.CaseReopened, 0, 0, 0, 0, 0
+	c.Escalation = 0
+	c.Reopens++
+	return line(c, at, Reopened, by, why+promise(&c, at, k)), nil
+}
+
+// Breach marks the first response as late. It changes nothing when it is not due, or is marked already.
 func Breach(c feedback.Case, at feedback.Time) feedback.Case {
-	if c.Status != feedback.CaseOpen || c.DueAt == 0 || at < c.DueAt || c.BreachedAt != 0 {
+	if !c.Status.Open() || c.DueAt == 0 || at < c.DueAt || c.BreachedAt != 0 {
 		return c
 	}
 	c.BreachedAt = at
 	return line(c, at, Breached, "", "no response by "+c.DueAt.String())
 }
 
-func line(c feedback.Case, at feedback.Time, kind, by, note string) feedback.Case {
-	history := make([]feedback.CaseEvent, len(c.History), len(c.History)+1)
-	copy(history, c.History)
-	c.History = append(history, feedback.CaseEvent{At: at, Kind: kind, By: by, Note: note})
-	return c
+// Overrun marks the resolution as late. It changes nothing when it is not due, or is marked already.
+func Overrun(c feedback.Case, at feedback.Time) feedback.Case {
+	if !c.Status.Open() || c.ResolveBy == 0 || at < c.ResolveBy || c.OverdueAt != 0 {
+		return c
+	}
+	c.OverdueAt = at
+	return line(c, at, Overdue, "", "not resolved by "+c.ResolveBy.String())
+}
+
+// Escalate goes one step up the ladder of a case: to another queue, owner or priority. Empty values leave what is there,
+// and no step lowers the priority.
+func Escalate(c feedback.Case, step int, queue, owner, priority, why string, at feedback.Time) feedback.Case {
+	if !c.Status.Open() || c.Escalation >= step {
+		return c
+	}
+	c.Escalation = step
+	if slices.Index(priorities, priority) > slices.Index(priorities, c.Priority) {
+		c.Priority = priority
+	}
+	if queue != "" && queue != c.Queue {
+		c.Queue, c.Owner = queue, ""
+	}
+	if owner != "" {
+		c.Owner = owner
+	}
+	return line(c, at, Escalated, "", why)
+}
+
+func cannot(what string, c feedback.Case) error {
+	return fmt.Errorf("cannot %s a case that is %s: %w", what, c.Status, ErrTransition)
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "none"
+	}
+	return s
 }
 
 func place(queue, owner string) string {

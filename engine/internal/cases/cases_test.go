@@ -1,23 +1,65 @@
 package cases
 
 import (
+	"errors"
+	"slices"
+	"strings"
 	"testing"
 	"time"
+
+	"pgregory.net/rapid"
 
 	"github.com/closedloop/closedloop/sdk/feedback"
 )
 
 const monday = feedback.Time(1_772_445_600_000) // 2026-03-02T10:00:00Z
 
-func opened() feedback.Case {
-	it := &feedback.Item{ID: feedback.NewItemID(monday, "survey", "1"), Customer: feedback.Customer{ID: "c1"}}
-	return Open(it, Promise{Rule: "detractor", Effect: "detractor|case|", Queue: "care", DueAt: monday.Add(48 * time.Hour)}, monday)
+// elapsed is a Clock to which all time counts, and half of it by the calendar "half".
+type elapsed struct{}
+
+func (elapsed) Due(from feedback.Time, d time.Duration, calendar string) feedback.Time {
+	if calendar == "half" {
+		d *= 2
+	}
+	return from.Add(d)
 }
+
+func (elapsed) Left(from, until feedback.Time, calendar string) time.Duration {
+	d := max(until.Std().Sub(from.Std()), 0)
+	if calendar == "half" {
+		d /= 2
+	}
+	return d
+}
+
+func answer(n string, score float64) *feedback.Item {
+	return &feedback.Item{
+		ID: feedback.NewItemID(monday, "survey", n), Survey: feedback.NPS, Score: &score,
+		Customer: feedback.Customer{ID: "c1", ARR: new(5000.0)},
+	}
+}
+
+func opened() feedback.Case {
+	return Open(answer("1", 3), Promise{
+		Rule: "detractor", Effect: "detractor|case|", Queue: "care", Response: 48 * time.Hour, Resolution: 7 * 24 * time.Hour,
+	}, monday, elapsed{})
+}
+
+// do applies a transition that must succeed.
+func do(t *testing.T, c feedback.Case, err error) feedback.Case {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func hours(n int) feedback.Time { return monday.Add(time.Duration(n) * time.Hour) }
 
 func TestOpenPromises(t *testing.T) {
 	t.Parallel()
 	c := opened()
-	if c.DueAt != monday.Add(48*time.Hour) || c.Status != feedback.CaseOpen || c.Customer != "c1" {
+	if c.DueAt != hours(48) || c.ResolveBy != hours(168) || c.Status != feedback.CaseNew || c.Customer != "c1" || *c.Value != 5000 {
 		t.Errorf("opened case: %+v", c)
 	}
 	if c.ID != opened().ID {
@@ -26,6 +68,80 @@ func TestOpenPromises(t *testing.T) {
 	if len(c.History) != 1 || c.History[0].Kind != Opened {
 		t.Errorf("history: %+v", c.History)
 	}
+}
+
+// TestAWholeStory follows a case to its end and beyond.
+func TestAWholeStory(t *testing.T) {
+	t.Parallel()
+	c := Assign(opened(), "", "anna", "lead", hours(1))
+	if c.Status != feedback.CaseAssigned {
+		t.Errorf("status %s", c.Status)
+	}
+	c, err := Hold(c, false, "asks the supplier", "anna", hours(10), elapsed{})
+	c = do(t, c, err)
+	if c.DueAt != 0 || c.ResponseLeft != 38*time.Hour || Breach(c, hours(1000)).BreachedAt != 0 {
+		t.Errorf("held: %+v", c)
+	}
+	c, err = Resume(c, "anna", hours(100), elapsed{})
+	c = do(t, c, err)
+	if c.DueAt != hours(138) || c.ResolveBy != hours(258) || c.Status != feedback.CaseAssigned {
+		t.Errorf("resumed: %+v", c)
+	}
+	c = Breach(c, hours(138))
+	if c.BreachedAt != hours(138) {
+		t.Error("not breached")
+	}
+	c, err = Attempted(c, feedback.Attempt{By: "anna", Channel: "phone", Result: "voicemail"}, hours(140))
+	c = do(t, c, err)
+	if c.RespondedAt != hours(140) || c.DueAt != 0 || c.Status != feedback.CaseInProgress {
+		t.Errorf("attempted: %+v", c)
+	}
+	if _, err := Close(c, Resolution{Outcome: "refunded"}, "anna", hours(150)); !errors.Is(err, ErrMissing) || !strings.Contains(err.Error(), "root cause, action") {
+		t.Errorf("closed without a cause: %v", err)
+	}
+	c, err = Resolve(c, Resolution{Outcome: "refunded", RootCause: "packaging"}, "anna", hours(150))
+	c = do(t, c, err)
+	if c.ResolvedAt != hours(150) || c.ResolveBy != 0 || Overrun(c, hours(1000)).OverdueAt != 0 {
+		t.Errorf("resolved: %+v", c)
+	}
+	// The same customer is unhappy again.
+	c = Contacted(c, answer("1", 3), answer("2", 2), hours(200), elapsed{})
+	if c.Status != feedback.CaseReopened || c.Reopens != 1 || c.Recovery == nil || c.Recovery.After != 2 || c.DueAt != hours(248) {
+		t.Errorf("reopened: %+v", c)
+	}
+	if again := Contacted(c, answer("1", 3), answer("2", 2), hours(201), elapsed{}); len(again.History) != len(c.History) {
+		t.Error("the same feedback is linked twice")
+	}
+	c, err = Close(c, Resolution{Action: "a new box"}, "anna", hours(210))
+	c = do(t, c, err)
+	if c.Status != feedback.CaseClosed || c.ClosedAt != hours(210) {
+		t.Errorf("closed: %+v", c)
+	}
+	if _, err := Resolve(c, Resolution{}, "anna", hours(211)); !errors.Is(err, ErrTransition) {
+		t.Errorf("resolved a closed case: %v", err)
+	}
+}
+
+func TestRepeatContactRaisesThePriority(t *testing.T) {
+	t.Parallel()
+	c := opened()
+	for i, want := range []string{"high", "urgent", "urgent"} {
+		c = Contacted(c, answer("1", 3), answer(string(rune('a'+i)), 9), hours(i), elapsed{})
+		if c.Priority != want || len(c.Items) != i+1 {
+			t.Errorf("after %d more: %s with %v", i+1, c.Priority, c.Items)
+		}
+	}
+	happy := do2(Resolve(c, Resolution{Outcome: "fine"}, "anna", hours(20)))
+	if happy = Contacted(happy, answer("1", 3), answer("z", 9), hours(30), elapsed{}); happy.Status != feedback.CaseResolved || happy.Recovery.After != 9 {
+		t.Errorf("recovered: %+v", happy)
+	}
+}
+
+func do2(c feedback.Case, err error) feedback.Case {
+	if err != nil {
+		panic(err)
+	}
+	return c
 }
 
 func TestAssign(t *testing.T) {
@@ -38,42 +154,126 @@ func TestAssign(t *testing.T) {
 		{"product", "ben", "product", "ben", "from care to product/ben"},
 	} {
 		before := opened()
-		c := Assign(before, tt.queue, tt.owner, "rule", monday)
+		c := Assign(before, tt.queue, tt.owner, "rules", hours(1))
 		if c.Queue != tt.wantQueue || c.Owner != tt.wantOwner {
-			t.Errorf("Assign(%q, %q) = %q, %q", tt.queue, tt.owner, c.Queue, c.Owner)
+			t.Errorf("Assign(%q, %q): %s/%s", tt.queue, tt.owner, c.Queue, c.Owner)
 		}
-		if last := c.History[len(c.History)-1]; tt.note != "" && last.Note != tt.note {
-			t.Errorf("Assign(%q, %q) noted %q, want %q", tt.queue, tt.owner, last.Note, tt.note)
-		} else if tt.note == "" && len(c.History) != len(before.History) {
-			t.Errorf("Assign(%q, %q) noted a change where there is none", tt.queue, tt.owner)
+		if tt.note == "" && len(c.History) != 1 || tt.note != "" && c.History[1].Note != tt.note {
+			t.Errorf("Assign(%q, %q): history %+v", tt.queue, tt.owner, c.History)
+		}
+		if len(before.History) != 1 {
+			t.Error("the case before was changed")
 		}
 	}
 }
 
-func TestBreach(t *testing.T) {
+func TestEscalate(t *testing.T) {
 	t.Parallel()
-	c := opened()
-	if got := Breach(c, c.DueAt-1); got.BreachedAt != 0 {
-		t.Error("breached before it was due")
+	c := Escalate(opened(), 1, "", "", "high", "a day old", hours(24))
+	c = Escalate(c, 1, "", "", "urgent", "a day old", hours(24))
+	if c.Priority != "high" || c.Escalation != 1 {
+		t.Errorf("a step is gone twice: %+v", c)
 	}
-	late := Breach(c, c.DueAt)
-	if late.BreachedAt != c.DueAt || late.History[1].Kind != Breached {
-		t.Errorf("late case: %+v", late)
-	}
-	if again := Breach(late, c.DueAt+1); again.BreachedAt != c.DueAt || len(again.History) != 2 {
-		t.Error("breached twice")
-	}
-	c.Status = feedback.CaseResolved
-	if got := Breach(c, c.DueAt); got.BreachedAt != 0 {
-		t.Error("a resolved case was breached")
+	if c = Escalate(c, 2, "exec", "eva", "low", "three days old", hours(72)); c.Queue != "exec" || c.Owner != "eva" || c.Priority != "high" {
+		t.Errorf("escalated: %+v", c)
 	}
 }
 
-func TestHistoryIsAppendOnly(t *testing.T) {
+// TestHistoryIsBounded lets a customer come for ever.
+func TestHistoryIsBounded(t *testing.T) {
 	t.Parallel()
 	c := opened()
-	a, b := Note(c, "x", "one", monday), Lapse(c, "detractor", "case", monday)
-	if len(c.History) != 1 || a.History[1].Note != "one" || b.History[1].Kind != Lapsed {
-		t.Error("two transitions of one case share their history")
+	for i := range 1000 {
+		c = Note(c, "anna", "still here", hours(i))
+	}
+	if len(c.History) != maxHistory || c.HistoryBefore != 1001-maxHistory {
+		t.Errorf("%d lines and %d before them", len(c.History), c.HistoryBefore)
+	}
+}
+
+// TestAnyOrderOfTransitions applies random transitions and checks what must hold of any case.
+func TestAnyOrderOfTransitions(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(rt *rapid.T) {
+		calendar := rapid.SampledFrom([]string{"", "half"}).Draw(rt, "calendar")
+		now := monday
+		c := Open(answer("1", 3), Promise{Rule: "r", Response: 48 * time.Hour, Resolution: 96 * time.Hour, Calendar: calendar}, now, elapsed{})
+		var running, spent time.Duration // what the response has used of its 48 hours since it was promised
+		responded := false
+		for n := range rapid.IntRange(1, 25).Draw(rt, "steps") {
+			step := time.Duration(rapid.IntRange(0, 30).Draw(rt, "hours")) * time.Hour
+			now = now.Add(step)
+			if !c.Status.Held() && c.Status.Open() {
+				running = step
+				if calendar == "half" {
+					running /= 2
+				}
+				spent += running
+			}
+			before := c
+			var err error
+			switch rapid.IntRange(0, 9).Draw(rt, "what") {
+			case 0:
+				c = Assign(c, rapid.SampledFrom([]string{"", "care", "product"}).Draw(rt, "queue"), rapid.SampledFrom([]string{"", "anna", "ben"}).Draw(rt, "owner"), "x", now)
+			case 1:
+				c, err = Attempted(c, feedback.Attempt{By: "anna", Channel: "phone", Result: "reached"}, now)
+				responded = responded || err == nil
+			case 2:
+				c, err = Hold(c, n%2 == 0, "why", "x", now, elapsed{})
+			case 3:
+				c, err = Resume(c, "x", now, elapsed{})
+			case 4:
+				c, err = Resolve(c, Resolution{Outcome: "done"}, "x", now)
+			case 5:
+				c, err = Close(c, Resolution{Outcome: "done", RootCause: "r", Action: "a"}, "x", now)
+			case 6:
+				if c, err = Reopen(c, "why", "x", now, elapsed{}); err == nil {
+					spent, responded = 0, false
+				}
+			case 7:
+				c = Overrun(Breach(c, now), now)
+			case 8:
+				was := c.Status
+				c = Contacted(c, answer("1", 3), answer(string(rune('a'+n)), float64(rapid.IntRange(0, 10).Draw(rt, "score"))), now, elapsed{})
+				if was == feedback.CaseResolved && c.Status == feedback.CaseReopened {
+					spent, responded = 0, false
+				}
+			case 9:
+				c, err = Begin(c, "x", now)
+			}
+			checkCase(rt, &before, &c, err, now, spent, responded)
+		}
+	})
+}
+
+func checkCase(rt *rapid.T, before, c *feedback.Case, err error, now feedback.Time, spent time.Duration, responded bool) {
+	if err != nil {
+		if !errors.Is(err, ErrTransition) && !errors.Is(err, ErrMissing) {
+			rt.Fatalf("error %v", err)
+		}
+		if len(c.History) != len(before.History) || c.Status != before.Status {
+			rt.Fatalf("a refused transition changed the case from %+v to %+v", before, c)
+		}
+	}
+	if !slices.Equal(c.History[:len(before.History)], before.History) {
+		rt.Fatalf("history was rewritten: %+v", c.History)
+	}
+	if !c.Status.Open() && (c.DueAt != 0 || c.ResolveBy != 0 || c.ResolvedAt == 0) {
+		rt.Fatalf("an ended case with a clock: %+v", c)
+	}
+	if c.Status.Held() && (c.DueAt != 0 || c.ResolveBy != 0) {
+		rt.Fatalf("a held case with a running clock: %+v", c)
+	}
+	if c.Status == feedback.CaseClosed && (c.Outcome == "" || c.RootCause == "" || c.Action == "") {
+		rt.Fatalf("closed without saying how: %+v", c)
+	}
+	if c.Status.Open() && !c.Status.Held() && !responded {
+		want := 48*time.Hour - spent
+		if got := (elapsed{}).Left(now, c.DueAt, c.Calendar); got != max(want, 0) && want > time.Millisecond {
+			rt.Fatalf("%v are left of the response, want %v: %+v", got, want, c)
+		}
+	}
+	if responded && c.DueAt != 0 {
+		rt.Fatalf("a response is due after one: %+v", c)
 	}
 }

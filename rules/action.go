@@ -31,6 +31,8 @@ type action struct {
 	keep        time.Duration
 	priority    Priority
 	sla         time.Duration
+	resolve     time.Duration
+	warn        float64
 	severity    Severity
 	text        *lang.Template // summary or message
 	destination string
@@ -147,15 +149,11 @@ func (b *builder) declared(what string, n *source.Node, known []string) string {
 }
 
 func (b *builder) openCase(r *rule, n *source.Node) (action, bool) {
-	if !n.Object("queue", "owner", "priority", "sla", "calendar") {
+	if !n.Object("queue", "owner", "priority", "sla", "resolve", "calendar", "warn", "escalate") {
 		return action{}, false
 	}
-	a := action{kind: Case, sla: n.Get("sla").Duration(), severity: r.info.Severity}
-	if c := n.Get("calendar"); c != nil {
-		if a.calendar = b.calendar(c); a.sla == 0 {
-			c.Key().Problem("missing_key", "found calendar without sla, whose time it counts")
-		}
-	}
+	a := action{kind: Case, severity: r.info.Severity}
+	b.promises(r, &a, n)
 	b.responsible(&a, n)
 	return a, true
 }

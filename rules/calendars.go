@@ -58,3 +58,15 @@ func (s *Set) Due(from feedback.Time, d time.Duration, calendar string) feedback
 	}
 	return from.Add(d)
 }
+
+// Left returns the time of a calendar from one instant to a later one, and nothing when it is not later. Without a
+// calendar all time counts.
+func (s *Set) Left(from, until feedback.Time, calendar string) time.Duration {
+	if until <= from {
+		return 0
+	}
+	if c := s.calendars[calendar]; c != nil {
+		return c.Between(from.Std(), until.Std())
+	}
+	return until.Std().Sub(from.Std())
+}

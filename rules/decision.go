@@ -98,7 +98,7 @@ type EffectKind string
 // The kinds of action.
 const (
 	Assign  EffectKind = "assign"  // Queue, Owner, Priority
-	Case    EffectKind = "case"    // Queue, Owner, Priority, SLA, Severity
+	Case    EffectKind = "case"    // Queue, Owner, Priority, SLA, Resolve, Calendar, Severity
 	Alert   EffectKind = "alert"   // Severity, Summary; Target holds the alert's key
 	Tag     EffectKind = "tag"     // Tags
 	Notify  EffectKind = "notify"  // Destination, Message, Severity
@@ -119,8 +119,10 @@ type Effect struct {
 	Table       string           `json:"table,omitempty"` // that gave queue, owner and priority
 	Row         int              `json:"row,omitempty"`   // of the table, from 1; 0 when none fits
 	Priority    Priority         `json:"priority,omitempty"`
-	SLA         time.Duration    `json:"sla_ns,omitempty"`   // time to close the case; 0 is none
-	Calendar    string           `json:"calendar,omitempty"` // whose time the SLA counts; empty counts all time
+	SLA         time.Duration    `json:"sla_ns,omitempty"`     // time for the first response to the case; 0 is none
+	Resolve     time.Duration    `json:"resolve_ns,omitempty"` // time to resolve the case; 0 is none
+	Calendar    string           `json:"calendar,omitempty"`   // whose time SLA and Resolve count; empty counts all time
+	Warn        float64          `json:"-"`                    // the share of SLA and Resolve after which a warning is due; 0 is none
 	Severity    Severity         `json:"severity,omitempty"`
 	Summary     string           `json:"summary,omitempty"`
 	AlertGroup  string           `json:"alert_group,omitempty"` // what an alert is told together with

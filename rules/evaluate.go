@@ -299,7 +299,7 @@ func (e *evaluation) fire(r *rule, each string) Fired {
 
 func (e *evaluation) effect(r *rule, a *action) Effect {
 	out := Effect{
-		Kind: a.kind, Target: a.target, Queue: a.queue, Owner: a.owner, Priority: a.priority, SLA: a.sla, Severity: a.severity,
+		Kind: a.kind, Target: a.target, Queue: a.queue, Owner: a.owner, Priority: a.priority, SLA: a.sla, Resolve: a.resolve, Warn: a.warn, Severity: a.severity,
 		Destination: a.destination, Tags: slices.Clone(a.tags), Calendar: a.calendar, Digest: a.digest, Keep: a.keep,
 	}
 	switch a.kind {

@@ -34,7 +34,7 @@ func (r *rule) reach() (out time.Duration) {
 	}
 	for i := range r.actions {
 		a := &r.actions[i]
-		sla := a.sla
+		sla := max(a.sla, a.resolve)
 		if a.calendar != "" {
 			sla *= businessFactor
 		}

@@ -64,6 +64,7 @@ type Set struct {
 	tables      []*table
 	pools       []*Pool
 	calendars   map[string]*calendar.Calendar
+	ladders     map[string][]Escalation   // by rule, the earliest step first
 	conditions  []*condition              // the rules that hold over time
 	tellings    map[string]telling        // of the rules whose items raise alerts
 	digests     map[Instance]alert.Rhythm // by rule and destination

@@ -16,8 +16,10 @@ type Case struct {
 	Priority rules.Priority  `json:"priority,omitempty"`
 	Severity rules.Severity  `json:"severity,omitempty"`
 	OpenedAt feedback.Time   `json:"opened_at"`
-	DueAt    feedback.Time   `json:"due_at,omitzero"`    // 0 when the rule promised nothing
-	ClosedAt feedback.Time   `json:"closed_at,omitzero"` // 0 while it is open
+	DueAt    feedback.Time   `json:"due_at,omitzero"` // of the first response; 0 when the rule promised none
+	// ResolveBy is when the case is to be resolved. 0 when the rule promised nothing.
+	ResolveBy feedback.Time `json:"resolve_by,omitzero"`
+	ClosedAt  feedback.Time `json:"closed_at,omitzero"` // 0 while it is open
 	// Lapsed are the rules whose effects on the item were carried out and are not asked for any more.
 	Lapsed []string `json:"lapsed,omitempty"`
 }
@@ -132,6 +134,9 @@ func (w *World) open(it *feedback.Item, m *memory, e *rules.Effect, step *Step) 
 	}
 	if e.SLA > 0 {
 		c.DueAt = w.set.Due(w.now, e.SLA, e.Calendar)
+	}
+	if e.Resolve > 0 {
+		c.ResolveBy = w.set.Due(w.now, e.Resolve, e.Calendar)
 	}
 	w.load[c.Owner]++
 	w.opened(c)

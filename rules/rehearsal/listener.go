@@ -63,8 +63,8 @@ func (w *World) changed(c Change) {
 
 // closesAt returns when a case is closed by itself, and false when it is not.
 func (w *World) closesAt(c *Case) (feedback.Time, bool) {
-	if w.options.CloseWhenDue && c.DueAt != 0 {
-		return c.DueAt, true
+	if due := max(c.DueAt, c.ResolveBy); w.options.CloseWhenDue && due != 0 {
+		return due, true
 	}
 	return w.now.Add(w.options.CloseAfter), w.options.CloseAfter > 0
 }

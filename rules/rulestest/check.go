@@ -238,6 +238,9 @@ func (c *checker) effect(e *rules.Effect) map[string]string {
 	if e.SLA > 0 {
 		out["sla"], out["due"] = e.SLA.String(), c.set.Due(c.decided.At, e.SLA, e.Calendar).String()
 	}
+	if e.Resolve > 0 {
+		out["resolve"], out["resolve_by"] = e.Resolve.String(), c.set.Due(c.decided.At, e.Resolve, e.Calendar).String()
+	}
 	if e.Digest > 0 {
 		out["digest"] = e.Digest.String()
 	}

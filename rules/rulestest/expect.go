@@ -272,8 +272,9 @@ type fieldShape struct {
 var actionNames = []string{"assign", "route", "case", "alert", "tag", "notify", "relabel"}
 
 var actionFields = map[rules.EffectKind][]fieldShape{
-	rules.Assign:  {{"queue", asText}, {"owner", asText}, {"priority", asText}, {"pool", asText}, {"table", asText}, {"row", asNumber}},
-	rules.Case:    {{"queue", asText}, {"owner", asText}, {"priority", asText}, {"severity", asText}, {"sla", asDuration}, {"calendar", asText}, {"due", asInstant}},
+	rules.Assign: {{"queue", asText}, {"owner", asText}, {"priority", asText}, {"pool", asText}, {"table", asText}, {"row", asNumber}},
+	rules.Case: {{"queue", asText}, {"owner", asText}, {"priority", asText}, {"severity", asText}, {"sla", asDuration}, {"resolve", asDuration}, {"calendar", asText}, {"due", asInstant},
+		{"resolve_by", asInstant}},
 	rules.Alert:   {{"severity", asText}, {"summary", asText}, {"key", asText}, {"group", asText}},
 	rules.Tag:     {{"tags", asList}, {"table", asText}, {"row", asNumber}},
 	rules.Notify:  {{"destination", asText}, {"channel", asText}, {"message", asText}, {"severity", asText}, {"digest", asDuration}},

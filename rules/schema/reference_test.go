@@ -59,7 +59,7 @@ func tables() map[string]string {
 	out := map[string]string{
 		"file": keys(f.Root), "group": keys(schema.Group()), "rule": keys(schema.Rule()), "throttle": keys(schema.Throttle()),
 		"pool": keys(schema.Pool()), "calendar": keys(schema.Calendar()), "table": keys(schema.Table()), "window": keys(schema.Window()),
-		"condition": keys(condition), "params": keys(schema.Param()),
+		"condition": keys(condition), "params": keys(schema.Param()), "escalation": keys(schema.Escalation()),
 		"functions": words(c.Functions), "metrics": words(c.Metrics), "figures": words(c.Figures), "actions": words(c.Actions),
 	}
 	for _, k := range condition.Keys {

@@ -175,6 +175,20 @@ func telling() []Key {
 	}
 }
 
+// Escalation describes one step of the ladder of a case.
+func Escalation() Type {
+	return needing([]string{"priority", "queue", "owner", "notify"},
+		need("after", duration(), "how long after the case was opened, or reopened, in the time of the case's calendar in which it was not held"),
+		key("value", number(), "only for customers with an account value, `customer.arr`, of so much or more"),
+		key("contacts", whole(), "only when the customer has come so often, the first time included"),
+		key("priority", priority(), "raise the priority to this one"),
+		key("queue", text(), "move the case to a queue that the program declares"),
+		key("owner", text(), "give the case to this owner"),
+		key("notify", text(), "tell a destination that the program declares"),
+		key("message", text(), "a text with fields or expressions in braces"),
+	)
+}
+
 // Action describes one action of a rule.
 func Action() Type {
 	assign := object(
@@ -198,9 +212,12 @@ func Action() Type {
 			key("queue", text(), "a queue that the program declares"),
 			key("owner", text(), "who is to look at the item"),
 			key("priority", priority(), "`low`, `normal`, `high` or `urgent`"),
-			key("sla", duration(), "the time to close it, such as `30m`, `48h`, `7d`"),
-			key("calendar", text(), "the [calendar](#calendars) whose time `sla` counts; otherwise all time counts"),
-		), "open a case. It takes queue, owner and priority from the [outputs](#outputs)"),
+			key("sla", duration(), "the time for the first response, such as `30m`, `48h`, `7d`"),
+			key("resolve", duration(), "the time to resolve it"),
+			key("calendar", text(), "the [calendar](#calendars) whose time both and `escalate` count; otherwise all time counts"),
+			Key{Name: "warn", Type: text(), Default: "75%", Doc: "the share of `sla`, and of `resolve`, after which the case warns; 75% when it is left out"},
+			key("escalate", listOf(Escalation()), "the [ladder](#cases) that the case goes up, at most 16 steps"),
+		), "open a [case](#cases). It takes queue, owner and priority from the [outputs](#outputs)"),
 		key("alert", alert, "something people should look at, raised by this item. Alerts of one rule with the same values of the `key` fields are one alert"),
 		key("tag", either(text(), listOf(text()), object(need("table", text(), "a decision table with `tags`"))), "words to find the item by: one, a list, or `{table: NAME}`"),
 		key("notify", needing([]string{"destination", "channel"},

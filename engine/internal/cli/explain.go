@@ -224,6 +224,9 @@ func effectLine(e *rules.Effect) string {
 	if e.SLA > 0 {
 		add("due within ", span(e.SLA))
 	}
+	if e.Resolve > 0 {
+		add("to be resolved within ", span(e.Resolve))
+	}
 	add("severity ", string(e.Severity))
 	add("to ", e.Destination)
 	add("", strings.Join(e.Tags, " "))

@@ -21,9 +21,15 @@ type Queries interface {
 	Item(context.Context, feedback.ItemID) (*Item, error)
 	Decisions(context.Context, feedback.ItemID) ([]rules.Decision, error)
 	Explain(context.Context, feedback.ItemID) (*Explanation, error)
+	LabelHistory(context.Context, feedback.ItemID) ([]feedback.Change, error)
 	Activations(ctx context.Context, limit int) ([]Activation, error)
 	Firings(ctx context.Context, since feedback.Time) (map[string]int, error)
 	Cases(context.Context, CaseQuery) ([]feedback.Case, error)
+	Case(context.Context, feedback.CaseID) (*feedback.Case, error)
+	ActOnCase(context.Context, CaseAction) (feedback.Case, error)
+	Customer(ctx context.Context, id string) (*CustomerStory, error)
+	Audit(context.Context, AuditQuery) ([]AuditEntry, error)
+	AuditVerify(context.Context) (AuditHead, error)
 	Alerts(context.Context) ([]feedback.Alert, error)
 	Windows(ctx context.Context, name string) ([]rules.WindowFigure, error)
 	Silences(context.Context) ([]Silence, error)
@@ -96,16 +102,23 @@ const tellingBetween = 100 * time.Millisecond
 func (e *Engine) serveAdmin() (*admin.Server, error) {
 	type none struct{}
 	return admin.Serve(e.dir, map[string]admin.Method{
-		"items":     method(e.Items),
-		"item":      method(e.Item),
-		"decisions": method(e.Decisions),
-		"explain":   method(e.Explain),
-		"cases":     method(e.Cases),
-		"alerts":    method(func(ctx context.Context, _ none) ([]feedback.Alert, error) { return e.Alerts(ctx) }),
-		"windows":   method(func(ctx context.Context, l listing) ([]rules.WindowFigure, error) { return e.Windows(ctx, l.Name) }),
-		"silences":  method(func(ctx context.Context, _ none) ([]Silence, error) { return e.Silences(ctx) }),
-		"silence":   method(e.Silence),
-		"unsilence": method(e.Unsilence),
+		"items":        method(e.Items),
+		"item":         method(e.Item),
+		"decisions":    method(e.Decisions),
+		"explain":      method(e.Explain),
+		"cases":        method(e.Cases),
+		"labels":       method(e.LabelHistory),
+		"case":         method(e.Case),
+		"case_act":     method(e.ActOnCase),
+		"customer":     method(e.Customer),
+		"correct":      method(e.Correct),
+		"audit":        method(e.Audit),
+		"audit_verify": method(func(ctx context.Context, _ none) (AuditHead, error) { return e.AuditVerify(ctx) }),
+		"alerts":       method(func(ctx context.Context, _ none) ([]feedback.Alert, error) { return e.Alerts(ctx) }),
+		"windows":      method(func(ctx context.Context, l listing) ([]rules.WindowFigure, error) { return e.Windows(ctx, l.Name) }),
+		"silences":     method(func(ctx context.Context, _ none) ([]Silence, error) { return e.Silences(ctx) }),
+		"silence":      method(e.Silence),
+		"unsilence":    method(e.Unsilence),
 		"deliveries": method(func(ctx context.Context, l listing) ([]feedback.Delivery, error) {
 			return e.Deliveries(ctx, l.Name, l.Limit)
 		}),
@@ -138,7 +151,7 @@ func (e *Engine) serveAdmin() (*admin.Server, error) {
 // sentinels are the errors that keep their identity across the socket.
 var sentinels = map[string]error{
 	"not_found": ErrNotFound, "busy": ErrBusy, "full": ErrFull, "poisoned": ErrPoisoned, "no_replay": ErrNoReplay,
-	"restart": ErrRestart,
+	"restart": ErrRestart, "transition": ErrTransition, "missing": ErrMissing, "denied": ErrDenied, "damaged": ErrDamaged,
 }
 
 func errorCode(err error) string {
@@ -151,7 +164,11 @@ func errorCode(err error) string {
 }
 
 // Client asks an engine that runs in another process.
-type Client struct{ admin *admin.Client }
+type Client struct {
+	CaseDesk
+
+	admin *admin.Client
+}
 
 // Dial connects to the engine that works on the state directory, or fails with ErrNotRunning.
 func Dial(state string) (*Client, error) {
@@ -159,7 +176,9 @@ func Dial(state string) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Client{c}, nil
+	client := &Client{admin: c}
+	client.CaseDesk = CaseDesk{client.ActOnCase}
+	return client, nil
 }
 
 // remoteError is an error of the engine with the identity that it has there.
@@ -220,6 +239,11 @@ func (c *Client) Explain(ctx context.Context, id feedback.ItemID) (*Explanation,
 	return call[*Explanation](ctx, c, "explain", id)
 }
 
+// LabelHistory asks as State.LabelHistory does.
+func (c *Client) LabelHistory(ctx context.Context, id feedback.ItemID) ([]feedback.Change, error) {
+	return call[[]feedback.Change](ctx, c, "labels", id)
+}
+
 // Activations asks as State.Activations does.
 func (c *Client) Activations(ctx context.Context, limit int) ([]Activation, error) {
 	return call[[]Activation](ctx, c, "activations", listing{Limit: limit})
@@ -267,6 +291,36 @@ func (c *Client) Silence(ctx context.Context, q Silence) (Silence, error) {
 // Unsilence is Engine.Unsilence.
 func (c *Client) Unsilence(ctx context.Context, id string) (Silence, error) {
 	return call[Silence](ctx, c, "unsilence", id)
+}
+
+// Case asks as State.Case does.
+func (c *Client) Case(ctx context.Context, id feedback.CaseID) (*feedback.Case, error) {
+	return call[*feedback.Case](ctx, c, "case", id)
+}
+
+// ActOnCase asks as State.ActOnCase does. The engine takes the actor at its word, and asks its host whether it may.
+func (c *Client) ActOnCase(ctx context.Context, a CaseAction) (feedback.Case, error) {
+	return call[feedback.Case](ctx, c, "case_act", a)
+}
+
+// Correct asks as Engine.Correct does.
+func (c *Client) Correct(ctx context.Context, o Correction) (*Item, error) {
+	return call[*Item](ctx, c, "correct", o)
+}
+
+// Customer asks as State.Customer does.
+func (c *Client) Customer(ctx context.Context, id string) (*CustomerStory, error) {
+	return call[*CustomerStory](ctx, c, "customer", id)
+}
+
+// Audit asks as State.Audit does.
+func (c *Client) Audit(ctx context.Context, q AuditQuery) ([]AuditEntry, error) {
+	return call[[]AuditEntry](ctx, c, "audit", q)
+}
+
+// AuditVerify asks as State.AuditVerify does.
+func (c *Client) AuditVerify(ctx context.Context) (AuditHead, error) {
+	return call[AuditHead](ctx, c, "audit_verify", struct{}{})
 }
 
 // Alerts asks as State.Alerts does.

@@ -77,6 +77,9 @@ type Options struct {
 	Intake int
 	// Now is the clock. Defaults to the system's.
 	Now func() time.Time
+	// Authorize says whether somebody may do something to a case; an error refuses it, and is wrapped by ErrDenied. The
+	// case of a correction is that of the item, without an ID when it has none. It must return soon. Defaults to yes.
+	Authorize func(context.Context, Actor, Action, feedback.Case) error
 	// Watch has Run notice when files of the program or of its plugins change, and Reload then.
 	Watch bool
 	// Building is told the id of each plugin that has to be built from source.
@@ -128,7 +131,8 @@ func Open(ctx context.Context, dir string, o Options) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open state %s: %w", o.State, err)
 	}
-	e.State = &State{store: st, dir: o.State, zone: prog.Timezone, Clock: o.Now, files: e.rereadRules, activated: e.tellActivated}
+	e.State = &State{store: st, dir: o.State, zone: prog.Timezone, Clock: o.Now, files: e.rereadRules, activated: e.tellActivated, authorize: o.Authorize}
+	e.CaseDesk = CaseDesk{e.ActOnCase}
 	if err := e.assemble(ctx); err != nil {
 		return nil, errors.Join(err, e.Close(ctx))
 	}
@@ -187,7 +191,8 @@ func (e *Engine) assemble(ctx context.Context) error {
 	if err := e.pipe.Activate(ctx, set, e.now(), nil, nil); err != nil {
 		return fmt.Errorf("fill the windows of the rules: %w", err)
 	}
-	return e.pipe.Release(ctx, e.now())
+	e.casework = e.pipe
+	return errors.Join(e.pipe.AdoptCases(ctx, e.now()), e.pipe.Release(ctx, e.now()))
 }
 
 // Close ends Run, waits for what is under way until ctx ends, cuts off what is then still running in plugins, and

@@ -424,13 +424,14 @@ func TestCallsThatMakeNoSense(t *testing.T) {
 		t.Fatal(err)
 	}
 	id := r.Rows[0].ID
-	eva := feedback.Author{Name: "eva"}
-	for _, c := range []feedback.Change{{Remove: []feedback.ThemePath{"x"}}, {By: eva}} {
-		if err := e.Correct(t.Context(), id, c); err == nil {
-			t.Errorf("the correction %+v was taken", c)
+	eva, x := engine.Actor{Name: "eva"}, []feedback.ThemePath{"x"}
+	for _, c := range []engine.Correction{{Item: id, Why: "y", Remove: x}, {Item: id, Why: "y", By: eva}, {Item: id, By: eva, Remove: x}} {
+		if _, err := e.Correct(t.Context(), c); !errors.Is(err, engine.ErrMissing) {
+			t.Errorf("the correction %+v gave %v", c, err)
 		}
 	}
-	if err := e.Correct(t.Context(), "f_00000000000000000000000000", feedback.Change{By: eva, Remove: []feedback.ThemePath{"x"}}); !errors.Is(err, engine.ErrNotFound) {
+	nothing := engine.Correction{Item: "f_00000000000000000000000000", By: eva, Why: "y", Remove: x}
+	if _, err := e.Correct(t.Context(), nothing); !errors.Is(err, engine.ErrNotFound) {
 		t.Errorf("a correction of nothing gave %v", err)
 	}
 	closeEngine(t, e)

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"github.com/closedloop/closedloop/engine/internal/cases"
 	"github.com/closedloop/closedloop/engine/internal/outbox"
 	"github.com/closedloop/closedloop/engine/internal/pipeline"
 	"github.com/closedloop/closedloop/engine/internal/records"
@@ -15,7 +16,7 @@ type Events struct {
 	// ItemCommitted tells of a new item, a revision, or new labels.
 	ItemCommitted func(Item)
 	Decided       func(feedback.ItemID, *rules.Decision)
-	// CaseChanged tells of a case that was opened, moved, noted on or breached.
+	// CaseChanged tells of a case that was opened, or whose history has gained a line.
 	CaseChanged func(feedback.Case)
 	// AlertChanged tells of an alert that began to fire or is over, as its Status says.
 	AlertChanged func(feedback.Alert)
@@ -37,7 +38,7 @@ type Events struct {
 
 func (e *Engine) pipelineHooks() pipeline.Hooks {
 	ev := &e.opts.Events
-	h := pipeline.Hooks{Decision: e.meter.decided, Case: ev.CaseChanged, Alert: ev.AlertChanged}
+	h := pipeline.Hooks{Decision: e.meter.decided, Case: e.caseChanged, Alert: ev.AlertChanged}
 	if ev.Decided != nil {
 		h.Decision = func(id feedback.ItemID, d *rules.Decision) {
 			e.meter.decided(id, d)
@@ -54,6 +55,16 @@ func (e *Engine) pipelineHooks() pipeline.Hooks {
 		}
 	}
 	return h
+}
+
+// caseChanged logs what is late, and tells the host.
+func (e *Engine) caseChanged(c feedback.Case) {
+	if last := c.History[len(c.History)-1]; last.Kind == cases.Breached || last.Kind == cases.Overdue {
+		e.opts.Logger.Warn().Str("case", string(c.ID)).Str("queue", c.Queue).Msg("case is " + last.Kind)
+	}
+	if f := e.opts.Events.CaseChanged; f != nil {
+		f(c)
+	}
 }
 
 func (e *Engine) outboxHooks() outbox.Hooks {

@@ -66,6 +66,8 @@ type Explanation struct {
 	// Rules goes through every rule of the decision's ruleset, fired or not.
 	Rules *rules.Explanation `json:"rules"`
 	Done  []EffectDone       `json:"done,omitempty"` // effects acted on, by this decision or an earlier one
+	// Corrections are what people say of the item, the first one first.
+	Corrections []feedback.Change `json:"corrections,omitempty"`
 }
 
 // EffectDone is an effect that was acted on, once and for all.
@@ -107,6 +109,7 @@ func (s *State) Explain(ctx context.Context, id feedback.ItemID) (*Explanation, 
 		if err != nil {
 			return err
 		}
+		x.Corrections = labels.Layer(feedback.LayerHuman)
 		x.Rules = set.ExplainDecision(d, records.EventBeforeRules(rec, labels), &pastView{snap: snap, rec: rec, labels: labels})
 		x.Active, err = s.activeHash()
 		return err
@@ -170,6 +173,28 @@ func (v *pastView) Window(id, key string) *window.Ring {
 		return nil
 	}
 	return r
+}
+
+// LabelHistory returns every change of an item's labels that a model, a rule or a person ever made: first those that no
+// longer hold, and then those that do, each in their order. It returns ErrNotFound for an unknown item.
+func (s *State) LabelHistory(_ context.Context, id feedback.ItemID) ([]feedback.Change, error) {
+	out := []feedback.Change{}
+	err := s.store.View(func(snap *store.Snapshot) error {
+		_, labels, err := records.EffectiveLabels(snap, id)
+		if err != nil {
+			return err
+		}
+		if _, err := snap.Get(records.ItemKey(id)); err != nil {
+			return fmt.Errorf("item %s: %w", id, err)
+		}
+		err = records.Each(snap, records.LabelHistoryPrefix(id), nil, false, func(c *feedback.Change) (bool, error) {
+			out = append(out, *c)
+			return true, nil
+		})
+		out = append(out, labels.Changes...)
+		return err
+	})
+	return out, err
 }
 
 func effectsDone(snap *store.Snapshot, id feedback.ItemID) ([]EffectDone, error) {

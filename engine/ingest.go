@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"regexp"
 
@@ -169,19 +168,4 @@ func (r *Report) add(p *pipeline.Report) {
 	r.Cases += p.Cases
 	r.Alerts += p.Alerts
 	r.Messages += p.Messages
-}
-
-// Correct puts a person's change on top of an item's labels, with who and why, and decides again. What was acted on
-// stays so; an open case moves to the queue that the rules ask for now.
-func (e *Engine) Correct(ctx context.Context, id feedback.ItemID, c feedback.Change) error {
-	if c.By.Name == "" {
-		return errors.New("engine: a correction says who makes it, in By.Name")
-	}
-	if len(c.Add) == 0 && len(c.Remove) == 0 && c.Sentiment == nil {
-		return errors.New("engine: the correction changes nothing")
-	}
-	c.At = e.now()
-	r, err := e.pipe.Correct(ctx, id, c)
-	e.meter.count(&r)
-	return err
 }

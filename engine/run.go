@@ -11,7 +11,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/closedloop/closedloop/engine/internal/admin"
-	"github.com/closedloop/closedloop/engine/internal/cases"
 	"github.com/closedloop/closedloop/engine/internal/outbox"
 	"github.com/closedloop/closedloop/engine/internal/pipeline"
 	"github.com/closedloop/closedloop/engine/internal/program"
@@ -324,42 +323,32 @@ func (e *Engine) tick(ctx context.Context) error {
 	}
 }
 
-// fireDue fires the timers that are due. Each deletes its key and has its effect in one update.
+// fireDue fires the timers that are due, so many in one update that it stays short. Each deletes its key and has its
+// effect in one update.
 func (e *Engine) fireDue(ctx context.Context) error {
 	for {
 		due, err := e.store.Due(e.now(), timerBatch)
 		if err != nil || len(due) == 0 {
 			return err
 		}
-		overTime := slices.DeleteFunc(slices.Clone(due), func(t store.Timer) bool { return t.Kind != pipeline.TimerWake })
+		overTime := slices.DeleteFunc(slices.Clone(due), func(t store.Timer) bool { return t.Kind == outbox.TimerRetry })
 		if len(overTime) > 0 {
 			if err := e.pipe.Wake(ctx, overTime, e.now()); err != nil {
 				return err
 			}
 		}
-		var breached []feedback.Case
 		var wake []string
 		err = e.store.Update(ctx, func(tx *store.Tx) error {
-			breached, wake = nil, nil
+			wake = nil
 			for _, t := range due {
-				if t.Kind == pipeline.TimerWake {
+				if t.Kind != outbox.TimerRetry {
 					continue
 				}
-				if ours, err := tx.TakeTimer(t); err != nil {
+				ours, err := tx.TakeTimer(t)
+				if err != nil {
 					return err
-				} else if !ours {
-					continue
 				}
-				switch t.Kind {
-				case pipeline.TimerSLA:
-					c, err := breach(tx, feedback.CaseID(t.Ref), e.now())
-					if err != nil {
-						return err
-					}
-					if c != nil {
-						breached = append(breached, *c)
-					}
-				case outbox.TimerRetry:
+				if ours {
 					wake = append(wake, t.Ref)
 				}
 			}
@@ -368,36 +357,10 @@ func (e *Engine) fireDue(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		e.afterTimers(breached, wake)
-	}
-}
-
-func (e *Engine) afterTimers(breached []feedback.Case, wake []string) {
-	for _, c := range breached {
-		e.opts.Logger.Warn().Str("case", string(c.ID)).Str("queue", c.Queue).Msg("case breached its SLA")
-		if f := e.opts.Events.CaseChanged; f != nil {
-			f(c)
+		for _, destination := range wake {
+			e.outbox.Wake(destination)
 		}
 	}
-	for _, destination := range wake {
-		e.outbox.Wake(destination)
-	}
-}
-
-// breach marks a case as late, and returns it when that changed it.
-func breach(tx *store.Tx, id feedback.CaseID, at feedback.Time) (*feedback.Case, error) {
-	c, err := store.Load[feedback.Case](tx, records.CaseKey(id))
-	if errors.Is(err, store.ErrNotFound) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	late := cases.Breach(*c, at)
-	if late.BreachedAt == c.BreachedAt {
-		return nil, nil
-	}
-	return &late, store.Put(tx, records.CaseKey(id), &late)
 }
 
 // sleep waits, and reports false when ctx ends first.

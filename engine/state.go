@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/closedloop/closedloop/engine/internal/pipeline"
 	"github.com/closedloop/closedloop/engine/internal/program"
 	"github.com/closedloop/closedloop/engine/internal/records"
 	"github.com/closedloop/closedloop/engine/internal/store"
@@ -23,6 +24,8 @@ import (
 
 // State is what a program remembers. Its queries see the last durable commit, and never wait for a writer.
 type State struct {
+	CaseDesk
+
 	// Clock tells the time, for what people do to the state. Defaults to the system's.
 	Clock func() time.Time
 
@@ -38,10 +41,13 @@ type State struct {
 	install func(ctx context.Context, set *rules.Set, record func(*store.Tx) error) error
 	// activated is told what was recorded. It may be nil.
 	activated func(*Activation)
+
+	authorize func(context.Context, Actor, Action, feedback.Case) error // nil allows everything
+	casework  *pipeline.Pipeline                                        // that changes cases; nil while the rules do not compile
 }
 
 // OpenState opens the state of the program in dir without loading any plugin: for queries, and to change which rules
-// decide when the program is started again. Of the options State, Native and Now count. It fails with ErrLocked when an
+// decide when the program is started again. Of the options State, Native, Now and Authorize count. It fails with ErrLocked when an
 // engine works on the state, and with ErrNotFound when the program never ran.
 func OpenState(ctx context.Context, dir string, o Options) (*State, error) {
 	o = o.withDefaults()
@@ -60,12 +66,20 @@ func OpenState(ctx context.Context, dir string, o Options) (*State, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open state %s: %w", state, err)
 	}
-	s := &State{store: st, dir: state, zone: prog.Timezone, Clock: o.Now, files: files}
+	s := &State{store: st, dir: state, zone: prog.Timezone, Clock: o.Now, files: files, authorize: o.Authorize}
+	s.CaseDesk = CaseDesk{s.ActOnCase}
 	set, err := s.deciding(prog)
 	if problems := source.Problems(nil); err != nil && !errors.As(err, &problems) {
 		return nil, errors.Join(err, s.Close())
 	}
 	s.set.Store(set)
+	if set == nil {
+		return s, nil
+	}
+	s.casework = pipeline.New(pipeline.Config{Store: st, Rules: set, Timezone: prog.Timezone})
+	if err := s.casework.AdoptCases(ctx, feedback.TimeOf(o.Now())); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
 	return s, nil
 }
 
@@ -175,33 +189,6 @@ func (s *State) Decisions(_ context.Context, id feedback.ItemID) ([]rules.Decisi
 		return records.Each(snap, records.DecisionPrefix(id), nil, false, func(d *rules.Decision) (bool, error) {
 			out = append(out, *d)
 			return true, nil
-		})
-	})
-	return out, err
-}
-
-// CaseQuery chooses cases. Zero members choose all.
-type CaseQuery struct {
-	Status   feedback.CaseStatus `json:"status,omitempty"`
-	Queue    string              `json:"queue,omitempty"`
-	Owner    string              `json:"owner,omitempty"`
-	Breached bool                `json:"breached,omitempty"` // only those past their due time
-	Limit    int                 `json:"limit,omitempty"`    // Defaults to 50.
-}
-
-// Cases returns the chosen cases, the oldest first.
-func (s *State) Cases(_ context.Context, q CaseQuery) ([]feedback.Case, error) {
-	if q.Limit <= 0 {
-		q.Limit = 50
-	}
-	out := []feedback.Case{}
-	err := s.store.View(func(snap *store.Snapshot) error {
-		return records.Each(snap, records.CasePrefix(), nil, false, func(c *feedback.Case) (bool, error) {
-			if (q.Status == "" || c.Status == q.Status) && (q.Queue == "" || c.Queue == q.Queue) &&
-				(q.Owner == "" || c.Owner == q.Owner) && (!q.Breached || c.BreachedAt != 0) {
-				out = append(out, *c)
-			}
-			return len(out) < q.Limit, nil
 		})
 	})
 	return out, err

@@ -226,7 +226,7 @@ func (st *Stats) scan(snap *store.Snapshot) error {
 	if err != nil {
 		return err
 	}
-	err = records.Each(snap, records.CasePrefix(), nil, false, func(c *feedback.Case) (bool, error) {
+	err = records.EachCase(snap, func(c *feedback.Case) (bool, error) {
 		st.Cases.add(c)
 		return true, nil
 	})
@@ -254,15 +254,15 @@ func (st *Stats) scan(snap *store.Snapshot) error {
 }
 
 func (n *CaseCounts) add(c *feedback.Case) {
-	switch c.Status {
-	case feedback.CaseOpen:
+	switch {
+	case c.Status.Open():
 		n.Open++
 		if c.BreachedAt != 0 {
 			n.Breached++
 		}
-	case feedback.CaseResolved:
+	case c.Status == feedback.CaseResolved:
 		n.Resolved++
-	case feedback.CaseClosed:
+	default:
 		n.Closed++
 	}
 }

@@ -251,13 +251,6 @@ func (c *checker) effect(e *rules.Effect) map[string]string {
 	return out
 }
 
-func sentimentText(v *float64) string {
-	if v == nil {
-		return ""
-	}
-	return strconv.FormatFloat(*v, 'g', -1, 64)
-}
-
 func themesOf(list []feedback.Theme) []feedback.ThemePath {
 	var out []feedback.ThemePath
 	for i := range list {

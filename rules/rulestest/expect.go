@@ -387,3 +387,10 @@ func (r *reader) notices(n *source.Node, line int, at feedback.Time) *noticesExp
 	}
 	return out
 }
+
+func sentimentText(v *float64) string {
+	if v == nil {
+		return ""
+	}
+	return strconv.FormatFloat(*v, 'g', -1, 64)
+}

@@ -51,6 +51,8 @@ type Case struct {
 	// Value is the account value of the customer when the case was opened, in the program's currency.
 	Value    *float64 `json:"value,omitempty"`
 	OpenedAt Time     `json:"opened_at"`
+	// ReopenedAt is when it was reopened last; its promises count since. Zero when it never was.
+	ReopenedAt Time `json:"reopened_at,omitzero"`
 	// DueAt is when the first response is due. Zero when the rule promised none, and while the clock stands.
 	DueAt Time `json:"due_at,omitzero"`
 	// BreachedAt is when DueAt passed without a response.
@@ -70,6 +72,15 @@ type Case struct {
 	ResponseLeft   time.Duration `json:"response_left_ns,omitempty"`
 	ResolutionLeft time.Duration `json:"resolution_left_ns,omitempty"`
 	HeldAt         Time          `json:"held_at,omitzero"` // when the clocks were stopped
+	// Warn is the share of a promised time after which a warning is due, and WarnAt and ResolveWarnAt are when it is: of
+	// the response, and of the resolution. They are zero when there is none to come.
+	Warn          float64 `json:"warn,omitempty"`
+	WarnAt        Time    `json:"warn_at,omitzero"`
+	ResolveWarnAt Time    `json:"resolve_warn_at,omitzero"`
+	// RunsSince is since when the clocks run without a stop, and Worked how long they ran before that since the case was
+	// opened or reopened, in nanoseconds of the calendar.
+	RunsSince Time          `json:"runs_since,omitzero"`
+	Worked    time.Duration `json:"worked_ns,omitempty"`
 	// Escalation is how many steps of its ladder the case has gone up.
 	Escalation int       `json:"escalation,omitempty"`
 	Attempts   []Attempt `json:"attempts,omitempty"` // oldest first
@@ -80,11 +91,26 @@ type Case struct {
 	ResolvedAt Time   `json:"resolved_at,omitzero"`
 	ClosedAt   Time   `json:"closed_at,omitzero"`
 	Reopens    int    `json:"reopens,omitempty"`
+	// Past are the rounds before the case was last reopened, oldest first. Each had its own promises.
+	Past []CaseRound `json:"past,omitempty"`
 	// Recovery compares the first answer of the customer after the resolution with that before.
 	Recovery *Recovery   `json:"recovery,omitempty"`
 	History  []CaseEvent `json:"history,omitempty"` // oldest first, append-only; see HistoryBefore
 	// HistoryBefore is how many lines of the history lie before those that History still holds.
 	HistoryBefore int `json:"history_before,omitempty"`
+}
+
+// Since returns when the present round of the case began: when it was opened, or last reopened.
+func (c *Case) Since() Time { return max(c.OpenedAt, c.ReopenedAt) }
+
+// CaseRound is the time of a case from its opening, or a reopening, to its resolution.
+type CaseRound struct {
+	OpenedAt    Time   `json:"opened_at"`
+	RespondedAt Time   `json:"responded_at,omitzero"`
+	BreachedAt  Time   `json:"breached_at,omitzero"`
+	OverdueAt   Time   `json:"overdue_at,omitzero"`
+	ResolvedAt  Time   `json:"resolved_at"`
+	Outcome     string `json:"outcome,omitempty"`
 }
 
 // Attempt is one attempt to reach the customer.

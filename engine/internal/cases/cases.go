@@ -41,6 +41,7 @@ const (
 	Contact    = "contact"
 	Recovered  = "recovery"
 	Prioritize = "priority"
+	Corrected  = "corrected"
 )
 
 // Clock counts time by calendars. An empty calendar, and one that it does not know, count all time.
@@ -67,6 +68,7 @@ type Promise struct {
 	// Response and Resolution are how long the first response and the resolution may take. Zero promises nothing.
 	Response, Resolution time.Duration
 	Calendar             string
+	Warn                 float64 // the share of either time after which a warning is due; zero is none
 }
 
 // Open returns a new case for the item.
@@ -84,26 +86,13 @@ func Open(it *feedback.Item, p Promise, at feedback.Time, k Clock) feedback.Case
 		Calendar:      p.Calendar,
 		ResponseSLA:   p.Response,
 		ResolutionSLA: p.Resolution,
+		Warn:          p.Warn,
 		Status:        feedback.CaseNew,
 	}
 	if c.Owner != "" {
 		c.Status = feedback.CaseAssigned
 	}
 	return line(c, at, Opened, p.Rule, "opened by rule "+p.Rule+promise(&c, at, k))
-}
-
-// promise starts the clocks of a case and says what is promised.
-func promise(c *feedback.Case, at feedback.Time, k Clock) (said string) {
-	c.DueAt, c.ResolveBy = 0, 0
-	if c.ResponseSLA > 0 {
-		c.DueAt = k.Due(at, c.ResponseSLA, c.Calendar)
-		said += ", first response due " + c.DueAt.String()
-	}
-	if c.ResolutionSLA > 0 {
-		c.ResolveBy = k.Due(at, c.ResolutionSLA, c.Calendar)
-		said += ", to be resolved by " + c.ResolveBy.String()
-	}
-	return said
 }
 
 // Assign moves the case to another queue or owner. Empty values leave what is there, but that a queue of its own takes
@@ -119,6 +108,12 @@ func Assign(c feedback.Case, queue, owner, by string, at feedback.Time) feedback
 		return c
 	}
 	note := fmt.Sprintf("from %s to %s", place(c.Queue, c.Owner), place(queue, owner))
+	own(&c, queue, owner)
+	return line(c, at, Assigned, by, note)
+}
+
+// own gives the case to a queue and an owner.
+func own(c *feedback.Case, queue, owner string) {
 	c.Queue, c.Owner = queue, owner
 	switch {
 	case c.Status == feedback.CaseNew && owner != "":
@@ -126,7 +121,6 @@ func Assign(c feedback.Case, queue, owner, by string, at feedback.Time) feedback
 	case c.Status == feedback.CaseAssigned && owner == "":
 		c.Status = feedback.CaseNew
 	}
-	return line(c, at, Assigned, by, note)
 }
 
 // Prioritized gives the case another priority.
@@ -150,6 +144,11 @@ var priorities = []string{"low", "normal", "high", "urgent"}
 // Lapse notes that a rule's effect no longer holds. The case stays open: a person decides.
 func Lapse(c feedback.Case, rule, effect string, at feedback.Time) feedback.Case {
 	return line(c, at, Lapsed, rule, fmt.Sprintf("rule %s no longer asks for this %s", rule, effect))
+}
+
+// Correct notes that a person has corrected the labels of the feedback.
+func Correct(c feedback.Case, by, text string, at feedback.Time) feedback.Case {
+	return line(c, at, Corrected, by, text)
 }
 
 // Note adds a line.
@@ -194,59 +193,7 @@ func responded(c *feedback.Case, at feedback.Time) {
 	if c.RespondedAt == 0 {
 		c.RespondedAt = at
 	}
-	c.DueAt, c.ResponseLeft = 0, 0
-}
-
-// Hold stops the clocks: the case waits for something, or for the customer.
-func Hold(c feedback.Case, customer bool, why, by string, at feedback.Time, k Clock) (feedback.Case, error) {
-	if !c.Status.Open() || c.Status.Held() {
-		return c, cannot("hold", c)
-	}
-	if strings.TrimSpace(why) == "" {
-		return c, fmt.Errorf("a case is held for a reason: %w", ErrMissing)
-	}
-	c.Status = feedback.CaseOnHold
-	if customer {
-		c.Status = feedback.CaseWaiting
-	}
-	c.HeldAt = at
-	c.ResponseLeft, c.ResolutionLeft = left(c.DueAt, &c, at, k), left(c.ResolveBy, &c, at, k)
-	c.DueAt, c.ResolveBy = 0, 0
-	return line(c, at, Held, by, string(c.Status)+": "+why), nil
-}
-
-// left is what is left of a promise: at least a millisecond while it is one at all.
-func left(due feedback.Time, c *feedback.Case, at feedback.Time, k Clock) time.Duration {
-	if due == 0 {
-		return 0
-	}
-	return max(k.Left(at, due, c.Calendar), time.Millisecond)
-}
-
-// Resume starts the clocks again, with what was left.
-func Resume(c feedback.Case, by string, at feedback.Time, k Clock) (feedback.Case, error) {
-	if !c.Status.Held() {
-		return c, cannot("resume", c)
-	}
-	restart(&c, at, k)
-	c.Status = feedback.CaseInProgress
-	if c.RespondedAt == 0 {
-		c.Status = feedback.CaseNew
-		if c.Owner != "" {
-			c.Status = feedback.CaseAssigned
-		}
-	}
-	return line(c, at, Resumed, by, ""), nil
-}
-
-func restart(c *feedback.Case, at feedback.Time, k Clock) {
-	if c.ResponseLeft > 0 {
-		c.DueAt = k.Due(at, c.ResponseLeft, c.Calendar)
-	}
-	if c.ResolutionLeft > 0 {
-		c.ResolveBy = k.Due(at, c.ResolutionLeft, c.Calendar)
-	}
-	c.ResponseLeft, c.ResolutionLeft, c.HeldAt = 0, 0, 0
+	c.DueAt, c.ResponseLeft, c.WarnAt = 0, 0, 0
 }
 
 // Resolution says how a case ended.
@@ -284,7 +231,7 @@ func Resolve(c feedback.Case, r Resolution, by string, at feedback.Time) (feedba
 // end stops the clocks for good.
 func end(c *feedback.Case, at feedback.Time) {
 	responded(c, at)
-	c.ResolveBy, c.ResolutionLeft, c.HeldAt = 0, 0, 0
+	c.ResolveBy, c.ResolutionLeft, c.ResolveWarnAt, c.HeldAt, c.RunsSince = 0, 0, 0, 0, 0
 	if c.ResolvedAt == 0 {
 		c.ResolvedAt = at
 	}
@@ -318,47 +265,15 @@ func Reopen(c feedback.Case, why, by string, at feedback.Time, k Clock) (feedbac
 	if strings.TrimSpace(why) == "" {
 		return c, fmt.Errorf("a case is reopened for a reason: %w", ErrMissing)
 	}
+	c.Past = append(slices.Clip(c.Past), feedback.CaseRound{
+		OpenedAt: c.Since(), RespondedAt: c.RespondedAt, BreachedAt: c.BreachedAt, OverdueAt: c.OverdueAt,
+		ResolvedAt: c.ResolvedAt, Outcome: c.Outcome,
+	})
 	c.Status, c.ResolvedAt, c.ClosedAt, c.RespondedAt, c.BreachedAt, c.OverdueAt = feedback.CaseReopened, 0, 0, 0, 0, 0
+	c.ReopenedAt = at
 	c.Escalation = 0
 	c.Reopens++
 	return line(c, at, Reopened, by, why+promise(&c, at, k)), nil
-}
-
-// Breach marks the first response as late. It changes nothing when it is not due, or is marked already.
-func Breach(c feedback.Case, at feedback.Time) feedback.Case {
-	if !c.Status.Open() || c.DueAt == 0 || at < c.DueAt || c.BreachedAt != 0 {
-		return c
-	}
-	c.BreachedAt = at
-	return line(c, at, Breached, "", "no response by "+c.DueAt.String())
-}
-
-// Overrun marks the resolution as late. It changes nothing when it is not due, or is marked already.
-func Overrun(c feedback.Case, at feedback.Time) feedback.Case {
-	if !c.Status.Open() || c.ResolveBy == 0 || at < c.ResolveBy || c.OverdueAt != 0 {
-		return c
-	}
-	c.OverdueAt = at
-	return line(c, at, Overdue, "", "not resolved by "+c.ResolveBy.String())
-}
-
-// Escalate goes one step up the ladder of a case: to another queue, owner or priority. Empty values leave what is there,
-// and no step lowers the priority.
-func Escalate(c feedback.Case, step int, queue, owner, priority, why string, at feedback.Time) feedback.Case {
-	if !c.Status.Open() || c.Escalation >= step {
-		return c
-	}
-	c.Escalation = step
-	if slices.Index(priorities, priority) > slices.Index(priorities, c.Priority) {
-		c.Priority = priority
-	}
-	if queue != "" && queue != c.Queue {
-		c.Queue, c.Owner = queue, ""
-	}
-	if owner != "" {
-		c.Owner = owner
-	}
-	return line(c, at, Escalated, "", why)
 }
 
 func cannot(what string, c feedback.Case) error {

@@ -34,7 +34,7 @@ func (elapsed) Left(from, until feedback.Time, calendar string) time.Duration {
 
 func answer(n string, score float64) *feedback.Item {
 	return &feedback.Item{
-		ID: feedback.NewItemID(monday, "survey", n), Survey: feedback.NPS, Score: &score,
+		ID: feedback.NewItemID(monday, "survey", n), Survey: feedback.NPS, Score: &score, OccurredAt: hours(100_000),
 		Customer: feedback.Customer{ID: "c1", ARR: new(5000.0)},
 	}
 }

@@ -9,7 +9,8 @@ import (
 
 // Contacted links later feedback of the same customer to a case. Repeat contact raises the priority of an open case by
 // one step. After a resolution the answer is compared with the one that opened the case, when both answer the same
-// question: an unhappy one reopens it. Feedback that is linked already changes nothing.
+// question: an unhappy one reopens it. Feedback that is linked already changes nothing, and what the customer said before
+// the case, or before its resolution, does no more than be linked.
 func Contacted(c feedback.Case, first, later *feedback.Item, at feedback.Time, k Clock) feedback.Case {
 	if later.ID == c.Item || slices.Contains(c.Items, later.ID) {
 		return c
@@ -17,7 +18,13 @@ func Contacted(c feedback.Case, first, later *feedback.Item, at feedback.Time, k
 	c.Items = append(slices.Clip(c.Items), later.ID)
 	c = line(c, at, Contact, "", fmt.Sprintf("%s from the same customer%s", later.ID, scored(later)))
 	if c.Status.Open() {
+		if later.OccurredAt < first.OccurredAt {
+			return c
+		}
 		return raise(c, at)
+	}
+	if later.OccurredAt < c.ResolvedAt {
+		return c
 	}
 	if c.Recovery == nil && first.Score != nil && later.Score != nil && first.Survey == later.Survey && first.Survey != "" {
 		c.Recovery = &feedback.Recovery{Item: later.ID, At: at, Survey: later.Survey, Before: *first.Score, After: *later.Score}
@@ -50,13 +57,10 @@ func Unhappy(it *feedback.Item) bool {
 
 // raise gives an open case the next higher priority.
 func raise(c feedback.Case, at feedback.Time) feedback.Case {
-	was := c.Priority
-	if was == "" {
-		was = "normal"
-	}
+	was := orNormal(c.Priority)
 	if i := slices.Index(priorities, was); i >= 0 && i+1 < len(priorities) {
 		c.Priority = priorities[i+1]
-		c = line(c, at, Prioritize, "", fmt.Sprintf("from %s to %s: the customer has come again", orNone(was), c.Priority))
+		c = line(c, at, Prioritize, "", fmt.Sprintf("from %s to %s: the customer has come again", was, c.Priority))
 	}
 	return c
 }

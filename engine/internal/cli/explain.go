@@ -95,6 +95,9 @@ func (a *app) explained(s *session, x *engine.Explanation) {
 	a.itemHead(s, &x.Item)
 	a.decided(s, x)
 	a.outcome(&x.Decision)
+	for i := range x.Corrections {
+		a.corrected(s, &x.Corrections[i])
+	}
 	var fired, other []*rules.RuleExplanation
 	for i := range x.Rules.Groups {
 		for j := range x.Rules.Groups[i].Rules {
@@ -119,6 +122,24 @@ func (a *app) decided(s *session, x *engine.Explanation) {
 	fmt.Fprintf(a.std.Out, "\ndecision %d of %s by ruleset %s\n", x.Number, instant(x.Decision.At, s.zone), short(x.Decision.Ruleset))
 	if x.Active != "" && x.Active != x.Decision.Ruleset {
 		fmt.Fprintf(a.std.Out, "  others decide by now: ruleset %s; closedloop rules diff %s says what differs\n", short(x.Active), short(x.Decision.Ruleset))
+	}
+}
+
+// corrected writes what a person has corrected.
+func (a *app) corrected(s *session, c *feedback.Change) {
+	var parts []string
+	for i := range c.Add {
+		parts = append(parts, "+"+string(c.Add[i].Path))
+	}
+	for _, path := range c.Remove {
+		parts = append(parts, "-"+string(path))
+	}
+	if c.Sentiment != nil {
+		parts = append(parts, "sentiment "+strconv.FormatFloat(*c.Sentiment, 'g', -1, 64))
+	}
+	fmt.Fprintf(a.std.Out, "  corrected by %s on %s: %s\n", c.By.Name, instant(c.At, s.zone), strings.Join(parts, " "))
+	if c.Reason != "" {
+		fmt.Fprintf(a.std.Out, "    because %s\n", c.Reason)
 	}
 }
 

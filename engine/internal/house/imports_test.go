@@ -68,7 +68,7 @@ var directions = []row{
 		wazero, goPlugin, hclog, grpc, zerolog, yaml, xsys}},
 	{"engine/internal/outbox", []string{"engine/internal/host", "engine/internal/records", "engine/internal/store",
 		"rules", "sdk", "sdk/feedback"}},
-	{"engine/internal/pipeline", []string{"engine/internal/cases", "engine/internal/host", "engine/internal/records",
+	{"engine/internal/pipeline", []string{"engine/internal/audit", "engine/internal/cases", "engine/internal/host", "engine/internal/records",
 		"engine/internal/store", "rules/...", "sdk", "sdk/feedback", "sdk/suggest", xsync}},
 	{"engine/internal/program/...", []string{"engine/internal/host/...", "engine/internal/program/...", "rules/...",
 		"sdk", "sdk/feedback", "sdk/suggest", xsys}},

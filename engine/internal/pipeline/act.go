@@ -14,9 +14,6 @@ import (
 	"github.com/closedloop/closedloop/sdk/feedback"
 )
 
-// TimerSLA is the kind of the timer that fires when a case's first response is due. Its reference is the case's id.
-const TimerSLA = "sla"
-
 // act carries out the effects that were not carried out before, and notes those that no longer hold.
 func (w *writer) act(s *subject, effects []rules.Effect, labels *feedback.Labels) error {
 	id := s.rec.Feedback.ID
@@ -74,7 +71,10 @@ func (w *writer) settle(s *subject, done *records.Effects, asked map[string]bool
 	if err != nil {
 		return err
 	}
-	before := len(c.History)
+	before := c
+	if s.correction != "" {
+		c = cases.Correct(c, s.corrector, s.correction, w.at)
+	}
 	for i := range done.Done {
 		e := &done.Done[i]
 		if asked[e.Key] || e.Lapsed != 0 {
@@ -84,17 +84,12 @@ func (w *writer) settle(s *subject, done *records.Effects, asked map[string]bool
 		c = cases.Lapse(c, e.Rule, e.Kind, w.at)
 	}
 	if s.was.Case != "" && s.rec.Queue != "" {
-		owner := c.Owner
-		if c = cases.Assign(c, s.rec.Queue, s.rec.Owner, "rules", w.at); c.Owner != owner && c.ID != "" {
-			w.burden(owner, -1)
-			w.burden(c.Owner, 1)
-		}
+		c = cases.Assign(c, s.rec.Queue, s.rec.Owner, "rules", w.at)
 	}
-	if c.ID == "" || len(c.History) == before {
+	if c.ID == "" {
 		return nil
 	}
-	w.told.kase(c)
-	return store.Put(w.tx, records.CaseKey(c.ID), &c)
+	return w.keepCase(&before, &c, engineActs)
 }
 
 // openCase returns the item's case when it is open, and otherwise a case without an id.
@@ -102,8 +97,8 @@ func (w *writer) openCase(s *subject) (feedback.Case, error) {
 	if s.rec.Case == "" {
 		return feedback.Case{}, nil
 	}
-	c, err := store.Load[feedback.Case](w.tx, records.CaseKey(feedback.CaseID(s.rec.Case)))
-	if err != nil || c.Status != feedback.CaseOpen {
+	c, err := records.LoadCase(w.tx, feedback.CaseID(s.rec.Case))
+	if err != nil || !c.Status.Open() {
 		return feedback.Case{}, err
 	}
 	return *c, nil
@@ -132,12 +127,11 @@ func (w *writer) openFor(s *subject, e *rules.Effect) error {
 	}
 	if open.ID != "" {
 		c := cases.Note(open, e.Rule, "rule "+e.Rule+" asks for a case as well", w.at)
-		w.told.kase(c)
-		return store.Put(w.tx, records.CaseKey(c.ID), &c)
+		return w.keepCase(&open, &c, engineActs)
 	}
-	p := cases.Promise{Rule: e.Rule, Effect: e.Key(), Queue: e.Queue, Owner: e.Owner, Priority: string(e.Priority)}
-	if e.SLA > 0 {
-		p.DueAt = w.rules.Due(w.at, e.SLA, e.Calendar)
+	p := cases.Promise{
+		Rule: e.Rule, Effect: e.Key(), Queue: e.Queue, Owner: e.Owner, Priority: string(e.Priority),
+		Response: e.SLA, Resolution: e.Resolve, Warn: e.Warn, Calendar: e.Calendar,
 	}
 	if p.Queue == "" {
 		p.Queue = s.rec.Queue
@@ -148,16 +142,10 @@ func (w *writer) openFor(s *subject, e *rules.Effect) error {
 	if p.Priority == "" {
 		p.Priority = s.rec.Priority
 	}
-	c := cases.Open(&s.rec.Feedback, p, w.at)
+	c := cases.Open(&s.rec.Feedback, p, w.at, w.rules)
 	s.rec.Case = string(c.ID)
-	if c.DueAt != 0 {
-		w.tx.SetTimer(c.DueAt, TimerSLA, string(c.ID), nil)
-	}
-	w.tx.Set(records.CaseStatusKey(c.Status, c.ID), nil)
-	w.burden(c.Owner, 1)
 	w.report.Cases++
-	w.told.kase(c)
-	return store.PutNew(w.tx, records.CaseKey(c.ID), &c)
+	return w.keepCase(nil, &c, engineActs)
 }
 
 // Message is the body of a delivery.

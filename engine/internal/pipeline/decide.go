@@ -33,6 +33,8 @@ type subject struct {
 	labels  *records.Labels
 	was     records.Item // before: what the indexes and rollups hold
 	outcome Outcome
+	// correction is why a person changes the labels now, and corrector who.
+	correction, corrector string
 }
 
 func (w *writer) load(id feedback.ItemID) (*subject, error) {
@@ -108,6 +110,9 @@ func (w *writer) decide(s *subject) error {
 	decision.ItemVersion = s.rec.Feedback.Version
 	s.rec.Decisions++
 	s.take(&decision.Outputs)
+	if err := w.contact(s); err != nil {
+		return err
+	}
 	if err := w.act(s, effects, &effective); err != nil {
 		return err
 	}

@@ -12,13 +12,27 @@ import (
 	"github.com/closedloop/closedloop/sdk/feedback"
 )
 
-// Wake looks at the alerts, groups and digests whose timers are due. Each timer is taken in the update that has its
-// effect, so that it happens once.
+// Wake looks at the alerts, groups, digests and cases whose timers are due. Each timer is taken in the update that has its
+// effect, so that it happens once. Timers with more to do than fits one update take several.
 func (p *Pipeline) Wake(ctx context.Context, due []store.Timer, at feedback.Time) error {
+	err := p.wake(ctx, due, at)
+	if n := len(due); n > 1 && errors.Is(err, store.ErrTooLarge) {
+		if err = p.Wake(ctx, due[:n/2], at); err == nil {
+			err = p.Wake(ctx, due[n/2:], at)
+		}
+	}
+	return err
+}
+
+func (p *Pipeline) wake(ctx context.Context, due []store.Timer, at feedback.Time) error {
 	return p.overTime(ctx, at, func(w *writer) error {
 		for _, t := range due {
 			ours, err := w.tx.TakeTimer(t)
-			if err == nil && ours {
+			switch {
+			case err != nil || !ours:
+			case t.Kind == TimerCase:
+				err = w.lookAt(feedback.CaseID(t.Ref))
+			case t.Kind == TimerWake:
 				err = w.wake(t.Ref)
 			}
 			if err != nil {

@@ -2,11 +2,13 @@ package pipeline
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
+	"github.com/closedloop/closedloop/engine/internal/audit"
 	"github.com/closedloop/closedloop/engine/internal/records"
 	"github.com/closedloop/closedloop/engine/internal/store"
 	"github.com/closedloop/closedloop/sdk/feedback"
@@ -15,6 +17,7 @@ import (
 // Correct puts a person's change on top of an item's labels, and decides again. Effects that were acted on stay so;
 // the item's case moves to the queue that the rules ask for now. What is out of range in the change is brought into it,
 // as for a categorizer.
+// The correction is in the audit log.
 func (p *Pipeline) Correct(ctx context.Context, id feedback.ItemID, c feedback.Change) (Report, error) {
 	return p.again(ctx, id, c.At, func(w *writer, s *subject) error {
 		clean := change(c.By, c.At, &feedback.Labels{Themes: c.Add, Sentiment: c.Sentiment}, len(s.rec.Feedback.Text))
@@ -28,8 +31,33 @@ func (p *Pipeline) Correct(ctx context.Context, id feedback.ItemID, c feedback.C
 		s.labels.Version++
 		s.labels.Changes = append(s.labels.Changes, clean)
 		s.rec.Review = false
-		return nil
+		s.corrector, s.correction = clean.By.Name, changeText(&clean)
+		data, err := json.Marshal(&clean)
+		if err != nil {
+			return err
+		}
+		_, err = audit.Append(w.tx, audit.Entry{At: c.At, Kind: "label.correct", Who: clean.By.Name, What: string(id), Why: clean.Reason, Data: data})
+		return err
 	})
+}
+
+// changeText says in one line what a correction changes, and why.
+func changeText(c *feedback.Change) string {
+	var parts []string
+	for i := range c.Add {
+		parts = append(parts, "+"+string(c.Add[i].Path))
+	}
+	for _, path := range c.Remove {
+		parts = append(parts, "-"+string(path))
+	}
+	if c.Sentiment != nil {
+		parts = append(parts, fmt.Sprintf("sentiment %v", *c.Sentiment))
+	}
+	text := "labels corrected: " + strings.Join(parts, " ")
+	if c.Reason != "" {
+		text += ", because " + c.Reason
+	}
+	return text
 }
 
 // again decides anew about one item after a change that is no revision.

@@ -53,6 +53,9 @@ func LabelHistoryKey(id feedback.ItemID, version, n int) []byte {
 	return store.NewKey('L').Str(string(id)).Uint64(uint64(version)).Uint64(uint64(n)).Bytes()
 }
 
+// LabelHistoryPrefix is the prefix of the keys of an item's label changes that no longer hold.
+func LabelHistoryPrefix(id feedback.ItemID) []byte { return store.NewKey('L').Str(string(id)).Bytes() }
+
 // DecisionKey is the key of an item's n-th decision, from 1.
 func DecisionKey(id feedback.ItemID, n int) []byte {
 	return store.NewKey('r').Str(string(id)).Uint64(uint64(n)).Bytes()

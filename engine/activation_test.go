@@ -78,22 +78,28 @@ func history(t testing.TB, s interface {
 	return strings.Join(out, " ")
 }
 
-// verifyAudit looks at the audit log of a state that nobody has open, and returns how many entries it has.
-func verifyAudit(t testing.TB, state string) uint64 {
+// verifyAudit looks at the audit log of a state that nobody has open, and returns how many entries are about rules.
+func verifyAudit(t testing.TB, state string) (n int) {
 	t.Helper()
 	s, err := store.Open(state, store.Options{Profile: store.Small})
 	if err != nil {
 		t.Fatal(err)
 	}
-	var head audit.Head
-	err = s.View(func(snap *store.Snapshot) (err error) {
-		head, err = audit.Verify(snap)
-		return err
+	err = s.View(func(snap *store.Snapshot) error {
+		if _, err := audit.Verify(snap); err != nil {
+			return err
+		}
+		return audit.Each(snap, true, func(e audit.Entry) (bool, error) {
+			if strings.HasPrefix(e.Kind, "rules.") {
+				n++
+			}
+			return true, nil
+		})
 	})
 	if err := errors.Join(err, s.Close()); err != nil {
 		t.Error(err)
 	}
-	return head.N
+	return n
 }
 
 // While items come in from several sides, the rules change again and again: each item is decided on by one set.
@@ -314,7 +320,7 @@ func TestGoingBackLasts(t *testing.T) {
 	state := e.StateDir()
 	closeEngine(t, e)
 	if n := verifyAudit(t, state); n != 9 {
-		t.Errorf("the audit log has %d entries, want 9", n)
+		t.Errorf("the audit log has %d entries about rules, want 9", n)
 	}
 }
 

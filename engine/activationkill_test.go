@@ -83,7 +83,7 @@ func examineRules(t *testing.T, dir string) {
 	}
 	state := e.StateDir()
 	closeEngine(t, e)
-	if n := verifyAudit(t, state); n != uint64(len(list)) {
-		t.Errorf("the audit log has %d entries, and the history %d", n, len(list))
+	if n := verifyAudit(t, state); n != len(list) {
+		t.Errorf("the audit log has %d entries about rules, and the history %d", n, len(list))
 	}
 }

@@ -80,8 +80,9 @@ func TestBacktestKeepsWhatPeopleSay(t *testing.T) {
 	if stored, tried := queues(); stored != "product" || tried != stored {
 		t.Errorf("the item is in %q, the backtest has it in %q", stored, tried)
 	}
-	err = e.Correct(t.Context(), r.Rows[0].ID, feedback.Change{
-		By: feedback.Author{Name: "anna"}, Remove: []feedback.ThemePath{"packaging"}, Add: []feedback.Theme{{Path: "shipping"}},
+	_, err = e.Correct(t.Context(), engine.Correction{
+		Item: r.Rows[0].ID, By: engine.Actor{Name: "anna"}, Why: "it was late",
+		Remove: []feedback.ThemePath{"packaging"}, Add: []feedback.ThemePath{"shipping"},
 	})
 	if err != nil {
 		t.Fatal(err)

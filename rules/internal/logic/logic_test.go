@@ -1,6 +1,7 @@
 package logic
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -71,6 +72,12 @@ var implications = []struct {
 	{`word_count < 3`, `has(word_count)`, true},
 	{`score + 1 > 3`, `score > 2`, false}, // what is computed is a value of its own
 	{`score + 1 > 3`, `score + 1 > 2`, true},
+	{`"staff" not in themes and ((any(theme_scores, .name == "price" and .sentiment < 0)) ?? true)`, `any(theme_scores, .name == "price" and .sentiment < 0)`, false},
+	{`any(theme_scores, .name == "price") and (("staff" in themes) ?? true)`, `"staff" in themes`, false}, // of more than are looked at
+	{`survey == "nps" and not has(nps)`, `has(product)`, false},
+	{`survey == "nps"`, `has(nps)`, false},
+	{`has(score) and has(customer.arr)`, `score / customer.arr > score or not (score / customer.arr > score)`, false},
+	{`has(score) and has(customer.arr)`, `score < customer.arr or not (score < customer.arr)`, true},
 	{`(score <= 3 or contactable) and not contactable`, `score <= 4`, true},
 	{`score <= 3 and product == "a" or score <= 3 and product == "b"`, `score <= 3 and product in ["a", "b", "c"]`, true},
 }
@@ -152,5 +159,31 @@ func TestNumbers(t *testing.T) {
 		if got, ok := numbersOf(c.spans).some(); !ok || got != c.want {
 			t.Errorf("%v: got %v, want %v", c.spans, got, c.want)
 		}
+	}
+}
+
+// A search that ran out of steps has refuted nothing: so many things do not fit into one place less, but that takes long
+// to see.
+func TestNothingIsRefutedByALimit(t *testing.T) {
+	t.Parallel()
+	c := compiler()
+	report := func(problem lang.Problem) { t.Fatal(problem.Message) }
+	var goals []Goal
+	const places = 8
+	at := func(i, j int) string { return fmt.Sprintf(`text contains "w%d%d"`, i, j) }
+	for i := range places + 1 {
+		some := at(i, 0)
+		for j := 1; j < places; j++ {
+			some += " or " + at(i, j)
+		}
+		goals = append(goals, Goal{c.Condition(some, report), IsTrue})
+		for k := range i {
+			for j := range places {
+				goals = append(goals, Goal{c.Condition(at(i, j)+" and "+at(k, j), report), IsFalse})
+			}
+		}
+	}
+	if got := New(c.Program()).Solve(goals, nil); got != Open {
+		t.Errorf("got %v, want that nothing is known", got)
 	}
 }

@@ -131,7 +131,7 @@ func (z *scores) agree(k *known) bool {
 // inferGaps draws the conclusion that an atom is known when nothing is missing of what it reads.
 func (x *search) inferGaps(s *state) (changed, ok bool) {
 	for i, t := range x.tests {
-		if s.truth[i]&IsUnknown == 0 || t.Always || t.Kind != lang.OpaqueTest || x.Solver.tests[x.atoms[i]].Always {
+		if s.truth[i]&IsUnknown == 0 || t.Always || t.Kind != lang.OpaqueTest {
 			continue
 		}
 		given := true

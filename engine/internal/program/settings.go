@@ -12,6 +12,10 @@ import (
 // readSettings completes the settings of a plugin, given in place or in a file of their own, by the plugin's spec, and
 // notes what is wrong where it stands.
 func (l *loader) readSettings(p *Plugin, n *source.Node) {
+	if told := p.Manifest.Settings.Credentials(); len(told) > 0 && (p.Kind == KindFolder || p.Kind == KindWASM) {
+		n.Get("plugin").ProblemHint("credential", "build it as a process and say trust: process",
+			"the plugin asks to be told a secret by its setting %s, which a sandboxed one is not", told[0])
+	}
 	at := n.Get("settings")
 	if at.IsScalar() && !at.IsNull() {
 		if at = l.settingsFile(at); at == nil {

@@ -197,6 +197,9 @@ func (t *teller) item() {
 	s.Thread = cmp.Or(s.Thread, string(it.ID))
 	s.Title = title(it)
 	s.Quote = quote(it)
+	if s.Text == block(it.Text) {
+		s.Text = "" // the rule says the verbatim
+	}
 	s.Link = link(it.URL)
 	t.customer(&it.Customer)
 	t.fact("Score", score(it))

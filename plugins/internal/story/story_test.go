@@ -110,6 +110,10 @@ func TestTitleAndThread(t *testing.T) {
 	if s := read(t, map[string]any{"item": &feedback.Item{ID: "f_1"}, "case": "k_1"}); s.Thread != "k_1" {
 		t.Errorf("got the thread %q, want that of the case", s.Thread)
 	}
+	said := &feedback.Item{ID: "f_1", Text: " too\r\nlate "}
+	if s := read(t, map[string]any{"item": said, "text": said.Text}); s.Text != "" || s.Quote != "too\nlate" {
+		t.Errorf("a rule that says the verbatim: got the text %q and the quote %q", s.Text, s.Quote)
+	}
 	if s := read(t, map[string]any{}); s.Title != "Message" {
 		t.Errorf("got the title %q of a message that says nothing", s.Title)
 	}

@@ -167,16 +167,25 @@ func target(history []Activation, to string) (*Activation, error) {
 	return found, nil
 }
 
-// before finds the activation before the one that holds. Behind one that went back it goes on from where that went.
+// before finds the activation before the one that holds, in a history with the latest first. What was gone back from is
+// not gone back to.
 func before(history []Activation) (*Activation, error) {
-	now := &history[0]
-	from := cmp.Or(now.Back, now.Number)
-	for i := range history {
-		if a := &history[i]; a.Number < from && a.Back == 0 && a.Ruleset != now.Ruleset {
-			return a, nil
+	var path []*Activation // those that led to the one that holds
+	for i := len(history) - 1; i >= 0; i-- {
+		a := &history[i]
+		if at := slices.IndexFunc(path, func(p *Activation) bool { return a.Back != 0 && p.Number == a.Back }); at >= 0 {
+			path = path[:at+1]
+			continue
+		}
+		path = append(path, a)
+	}
+	now := path[len(path)-1]
+	for i := len(path) - 2; i >= 0; i-- {
+		if path[i].Ruleset != now.Ruleset {
+			return path[i], nil
 		}
 	}
-	return nil, noRules("no other rules decided before these")
+	return nil, fmt.Errorf("no other rules decided before these: %w", ErrNotFound)
 }
 
 // Activations returns the history of the program's rules, the latest first. A limit of 0 means all.

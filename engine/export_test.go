@@ -30,3 +30,6 @@ func (e *Engine) EachPast(ctx context.Context, until feedback.Time, yield func(f
 		})
 	})
 }
+
+// Before is before.
+var Before = before

@@ -26,6 +26,12 @@ type Silence struct {
 	Why    string        `json:"why"`
 }
 
+// Covers reports whether the silence is about the alert of a rule and key.
+func (q *Silence) Covers(rule, key string) bool {
+	s := alert.Silence(*q)
+	return s.Matches(rule, key)
+}
+
 // silenceKept is how long a silence that has ended is still listed.
 const silenceKept = 7 * 24 * time.Hour
 

@@ -338,7 +338,10 @@ func written(n *source.Node) string {
 			parts = append(parts, n.Get(key).Any())
 		}
 	}
-	b, _ := json.Marshal(parts) // what YAML holds can be written, or the rule is refused for it
+	b, err := json.Marshal(parts)
+	if err != nil { // YAML holds it, and JSON cannot: it is like no other rule
+		return n.Pos().String()
+	}
 	return string(b)
 }
 

@@ -121,7 +121,7 @@ func common(more ...Key) []Key {
 		need("when", expression(), "the [condition](#conditions)"),
 		key("each", texts(), "[decides once](#once-for-each) for each theme of the item, or for the value of a field"),
 		key("severity", severity(), "`info`, `warning` or `critical`; stands on what the rule does"),
-		Key{Name: "mode", Type: oneOf(string(rules.On), string(rules.Shadow), string(rules.Off)), Default: string(rules.On),
+		{Name: "mode", Type: oneOf(string(rules.On), string(rules.Shadow), string(rules.Off)), Default: string(rules.On),
 			Doc: "`on` (default); `shadow`: evaluated and recorded, nothing is carried out; `off`: checked, never evaluated"},
 	}, more...)
 }

@@ -46,7 +46,11 @@ func (a *app) silenceCommand() *cobra.Command {
 				if err != nil {
 					return &failure{code: exitInput, message: err.Error(), hint: "closedloop alerts silence --help tells what is needed"}
 				}
-				return a.silenced(s, made, "until "+instant(made.Ends, s.zone))
+				covered, err := covers(cmd.Context(), s, &made)
+				if err != nil {
+					return err
+				}
+				return a.silenced(s, made, fmt.Sprintf("until %s, of %s now", instant(made.Ends, s.zone), count(covered, "alert")))
 			})
 		},
 	}
@@ -58,6 +62,17 @@ func (a *app) silenceCommand() *cobra.Command {
 	f.StringVar(&q.Why, "why", "", "the `reason`")
 	f.StringVar(&q.By, "by", whoAmI(), "`who` is silent about it")
 	return cmd
+}
+
+// covers returns how many of the alerts that there are now a silence is about.
+func covers(ctx context.Context, s *session, q *engine.Silence) (n int, err error) {
+	alerts, err := s.Alerts(ctx)
+	for i := range alerts {
+		if q.Covers(alerts[i].Rule, alerts[i].Key) {
+			n++
+		}
+	}
+	return n, err
 }
 
 // whoAmI returns the name of the person at the keyboard.

@@ -35,6 +35,9 @@ It exits with 0, with 1 when the rules are not taken, and with 2 when it was use
 		Example: "  closedloop rules activate examples/retail --why 'late parcels go to logistics'",
 		Args:    a.programArgument,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if o.Force && o.Why == "" {
+				return usage("such as --why 'the test is wrong, it is mended on Monday'", "--force needs --why: the history keeps who took what the gate refused, and why")
+			}
 			return a.changingRules(cmd.Context(), func(act activator) (*engine.Activation, error) {
 				return act.Activate(cmd.Context(), o)
 			})

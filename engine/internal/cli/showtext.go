@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -162,9 +163,18 @@ func (a *app) alertsTable(s *session, alerts []feedback.Alert) {
 		return
 	}
 	t := newTable(text("status"), text("severity"), text("rule"), text("key"), digits("items"), text("first"), text("last"), elastic("summary"))
+	quiet, err := s.Silences(context.Background())
+	if err != nil {
+		quiet = nil // the alerts are told all the same
+	}
+	now := feedback.TimeOf(a.std.Now())
 	for i := range alerts {
 		al := &alerts[i]
-		t.add(al.Status, al.Severity, al.Rule, strings.ReplaceAll(al.Key, "\x1f", ", "), grouped(al.Count), instant(al.FirstAt, s.zone), instant(al.LastAt, s.zone), al.Summary)
+		status := al.Status
+		if slices.ContainsFunc(quiet, func(q engine.Silence) bool { return q.Starts <= now && now < q.Ends && q.Covers(al.Rule, al.Key) }) {
+			status += ", silenced"
+		}
+		t.add(status, al.Severity, al.Rule, strings.ReplaceAll(al.Key, "\x1f", ", "), grouped(al.Count), instant(al.FirstAt, s.zone), instant(al.LastAt, s.zone), al.Summary)
 	}
 	t.write(a.std.Out, a.std.Width)
 }

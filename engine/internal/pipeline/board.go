@@ -172,6 +172,9 @@ func (b boardOf) Tell(n rules.Notice) {
 	}))
 }
 
+// maxNamed is how many alerts the text of a notification names.
+const maxNamed = 5
+
 // textOf says in one line what a notification is about.
 func textOf(rule string, n *alert.Notification) string {
 	var parts []string
@@ -184,17 +187,22 @@ func textOf(rule string, n *alert.Notification) string {
 		}
 	}
 	text := rule + ": " + strings.Join(parts, ", ")
-	var first alert.Member
-	switch {
-	case len(n.Firing) > 0:
-		first = n.Firing[0].Member
-	case len(n.Resolved) > 0:
-		first = n.Resolved[0]
-	case len(n.Passed) > 0:
-		first = n.Passed[0]
+	var members []alert.Member
+	for i := range n.Firing {
+		members = append(members, n.Firing[i].Member)
 	}
-	if about := cmp.Or(first.Summary, rules.KeyText(first.Key)); about != "" {
-		text += ": " + about
+	members = append(append(members, n.Resolved...), n.Passed...)
+	var about []string
+	for _, m := range members[:min(len(members), maxNamed)] {
+		if what := cmp.Or(m.Summary, rules.KeyText(m.Key)); what != "" {
+			about = append(about, what)
+		}
+	}
+	if len(about) > 0 {
+		text += ": " + strings.Join(about, "; ")
+	}
+	if len(members) > maxNamed {
+		text += "; ..."
 	}
 	return text
 }

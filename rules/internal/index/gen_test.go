@@ -309,7 +309,7 @@ func (a author) event() *feedback.Event {
 		case a.chance(percent):
 			return nil
 		case a.chance(2):
-			v = []float64{math.NaN(), math.Inf(1), math.Inf(-1), 1e308, -0.0}[a.IntN(5)]
+			v = []float64{math.NaN(), math.Inf(1), math.Inf(-1), 1e308, math.Copysign(0, -1)}[a.IntN(5)]
 		}
 		return &v
 	}

@@ -227,9 +227,11 @@ func (b *leafBuilder) addGroup(dom int32) {
 			r.ranges = slices.Delete(slices.Clone(r.ranges), at, at+1)
 		}
 	}
-	for _, m := range append(masks, none, wide) {
-		for i, w := range free {
-			m[i] |= w
+	for _, group := range [...][][]uint64{masks, {none, wide}} {
+		for _, m := range group {
+			for i, w := range free {
+				m[i] |= w
+			}
 		}
 	}
 	for _, m := range masks {

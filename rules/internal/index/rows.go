@@ -13,9 +13,6 @@ const (
 	isFalse accept = 1 << lang.False
 	unknown accept = 1 << lang.Unknown
 	isTrue  accept = 1 << lang.True
-
-	notFalse = unknown | isTrue
-	notTrue  = isFalse | unknown
 )
 
 func (a accept) has(t lang.Truth) bool { return a>>t&1 != 0 }

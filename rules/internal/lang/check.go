@@ -128,6 +128,12 @@ func (x *expression) unknown(n ast.Node, name string) *term {
 		return x.unknownAttribute(n, prefix, attribute)
 	}
 	hint := suggest.DidYouMean(name, append(sortedKeys(c.macros), c.names...))
+	for _, prefix := range [...]string{"attributes.", "customer.", "customer.attributes.", "params."} {
+		if _, ok := c.fields[prefix+name]; ok {
+			hint = fmt.Sprintf("did you mean %q?", prefix+name)
+			break
+		}
+	}
 	if hint == "" {
 		hint = "text stands in quotes; fields of the program's own are attributes.NAME"
 	}

@@ -142,6 +142,12 @@ func (x *expression) syntax(err error, tokens []lexer.Token) {
 		if t.From == e.From && t.Kind != lexer.EOF && strings.HasPrefix(e.Message, "unexpected token") {
 			message = fmt.Sprintf("found %q, expected something else here", t.Value)
 			hint = hints[t.Value]
+			if hint == "" && t.Kind == lexer.Identifier {
+				hint = "text stands in quotes; conditions are joined by && or ||"
+			}
+			if rest := []rune(x.source)[min(t.To, len([]rune(x.source))):]; t.Value == "=" && len(rest) > 0 && (rest[0] == '<' || rest[0] == '>') {
+				hint = "write " + string(rest[0]) + "="
+			}
 		}
 	}
 	if strings.HasPrefix(e.Message, "Operator (") {
@@ -164,6 +170,8 @@ var hints = map[string]string{
 	"&": "write && or and",
 	"|": "write || or or",
 	":": "text stands in quotes",
+
+	"AND": "and is written in lower case", "OR": "or is written in lower case", "NOT": "not is written in lower case", "IN": "in is written in lower case",
 }
 
 func (x *expression) problemAt(offset int, code, hint, format string, args ...any) {

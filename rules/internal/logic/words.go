@@ -59,9 +59,6 @@ func (w words) meets(o words) bool {
 	return slices.ContainsFunc(w.list, o.has)
 }
 
-// or returns what is in one of the sets.
-func (w words) or(o words) words { return w.opposite().and(o.opposite()).opposite() }
-
 // some returns a text of the set.
 func (w words) some() (string, bool) {
 	if !w.not {

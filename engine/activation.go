@@ -289,7 +289,11 @@ func (e *Engine) swapRules(ctx context.Context, set *rules.Set, record func(*sto
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(e.life, cancel)()
-	return e.pipe.Activate(ctx, set, e.now(), record, nil)
+	if err := e.pipe.Activate(ctx, set, e.now(), record, nil); err != nil {
+		return err
+	}
+	_ = e.pipe.WakeGroups(ctx, e.now()) // other rules may tell at another pace; each group is looked at when it changes next
+	return nil
 }
 
 // openRules finds the rules that decide when the engine is opened.

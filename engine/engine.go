@@ -192,7 +192,7 @@ func (e *Engine) assemble(ctx context.Context) error {
 		return fmt.Errorf("fill the windows of the rules: %w", err)
 	}
 	e.casework = e.pipe
-	return errors.Join(e.pipe.AdoptCases(ctx, e.now()), e.pipe.Release(ctx, e.now()))
+	return errors.Join(e.pipe.WakeGroups(ctx, e.now()), e.pipe.AdoptCases(ctx, e.now()), e.pipe.Release(ctx, e.now()))
 }
 
 // Close ends Run, waits for what is under way until ctx ends, cuts off what is then still running in plugins, and

@@ -73,27 +73,26 @@ type Board interface {
 	Wake(at feedback.Time, kind WakeKind, rule, key string)
 	// Tell sends a notification.
 	Tell(Notice)
-	// Changed is told of an alert that has changed.
+	// Changed is told of an alert that has changed. With alert.None it is one that fires and whose Shadow has changed.
 	Changed(*AlertState, alert.Change)
 }
 
 // Instance is a rule that holds over time, with one value of its each.
 type Instance struct{ Rule, Key string }
 
-// Touched appends the instances of rules that hold over time whose windows the counts have changed, each once.
-func (s *Set) Touched(counts []Count, to []Instance) []Instance {
+// Touched calls yield with the instances of rules that hold over time whose windows the counts have changed. One that
+// several counts belong to may come several times.
+func (s *Set) Touched(counts []Count, yield func(Instance)) {
 	for i := range counts {
 		for _, c := range s.conditions {
 			if c.info.Mode == Off {
 				continue
 			}
-			key, ok := c.touched(s, &counts[i])
-			if in := (Instance{c.info.ID, key}); ok && !slices.Contains(to, in) {
-				to = append(to, in)
+			if key, ok := c.touched(s, &counts[i]); ok {
+				yield(Instance{c.info.ID, key})
 			}
 		}
 	}
-	return to
 }
 
 // touched returns the key of the condition that a count belongs to.
@@ -130,14 +129,7 @@ func (s *Set) Keyed() map[string][]string {
 }
 
 // condition returns the rule of that ID that holds over time, or nil.
-func (s *Set) condition(id string) *condition {
-	for _, c := range s.conditions {
-		if c.info.ID == id {
-			return c
-		}
-	}
-	return nil
-}
+func (s *Set) condition(id string) *condition { return s.overTime[id] }
 
 // Stand is what a rule that holds over time says at an instant.
 type Stand struct {
@@ -166,7 +158,7 @@ func (s *Set) LookAt(in Instance, now feedback.Time, view View, explained bool) 
 	}
 	out.Truth = truthOf(e.frame.Eval(c.when))
 	out.Summary = c.summary.Render(e.frame)
-	out.Group = c.telling.group.Render(e.frame)
+	out.Group = bounded(c.telling.group.Render(e.frame), maxKey)
 	if explained {
 		out.When = termOf(e.frame.Trace(c.when))
 	}
@@ -182,7 +174,8 @@ type windowsOnly struct {
 // Window returns what the function returns.
 func (v windowsOnly) Window(id, key string) *window.Ring { return v.windows(id, key) }
 
-// Observe looks at instances of rules that hold over time and takes note of what has changed.
+// Observe looks at instances of rules that hold over time and takes note of what has changed. The alert of a rule that
+// the set does not have, or that is off, is over.
 func (s *Set) Observe(instances []Instance, now feedback.Time, b Board) {
 	for _, in := range instances {
 		s.observe(in, now, b)
@@ -191,10 +184,11 @@ func (s *Set) Observe(instances []Instance, now feedback.Time, b Board) {
 
 func (s *Set) observe(in Instance, now feedback.Time, b Board) {
 	c := s.condition(in.Rule)
-	stand, ok := s.LookAt(in, now, viewOf(b), false)
-	if !ok {
+	if c == nil || c.info.Mode == Off {
+		s.lapse(in, now, b)
 		return
 	}
+	stand, _ := s.LookAt(in, now, viewOf(b), false)
 	a := b.Alert(in.Rule, in.Key)
 	if stand.Truth == True {
 		a.Severity, a.Summary, a.Group, a.LastAt = c.severity, stand.Summary, stand.Group, now
@@ -202,8 +196,24 @@ func (s *Set) observe(in Instance, now feedback.Time, b Board) {
 			a.FirstAt = now
 		}
 	}
-	a.Shadow = c.info.Mode == Shadow
-	s.changed(a, a.State.Observe(alertTruth(stand.Truth), now, c.policy), &c.telling, now, b)
+	shadow := c.info.Mode == Shadow
+	turned := a.Shadow != shadow && a.State.Status == alert.Firing
+	a.Shadow = shadow
+	change := a.State.Observe(alertTruth(stand.Truth), now, c.policy)
+	if turned && change == alert.None {
+		b.Changed(a, change)
+	}
+	s.changed(a, change, &c.telling, now, b)
+}
+
+// lapse looks at an alert that no rule of the set observes: one that items raise, or one of a rule that is off or gone.
+func (s *Set) lapse(in Instance, now feedback.Time, b Board) {
+	t := s.tellings[in.Rule]
+	if c := s.condition(in.Rule); c != nil {
+		t = c.telling
+	}
+	a := b.Alert(in.Rule, in.Key)
+	s.changed(a, a.State.Observe(alert.False, now, alert.Policy{KeepFiring: a.Keep}), &t, now, b)
 }
 
 func alertTruth(t Truth) alert.Truth {
@@ -224,7 +234,7 @@ func (s *Set) Raise(x *Effect, item feedback.ItemID, now feedback.Time, b Board)
 		a.FirstAt = now
 	}
 	a.Count++
-	a.Keep = x.Keep
+	a.Keep, a.Shadow = x.Keep, false
 	t := s.tellings[x.Rule]
 	s.changed(a, a.State.Raise(now, x.Keep), &t, now, b)
 }
@@ -237,7 +247,8 @@ func (s *Set) changed(a *AlertState, change alert.Change, t *telling, now feedba
 	if change != alert.None {
 		b.Changed(a, change)
 	}
-	if t.destination == "" || a.Shadow {
+	told := t.destination != "" && !a.Shadow
+	if change != alert.Resolves && !told { // that it is over the group must know, whoever is told
 		return
 	}
 	if change == alert.None && a.State.Status != alert.Firing {
@@ -269,21 +280,17 @@ func (s *Set) rhythm(rule, destination string) alert.Rhythm {
 
 // Wake looks at an alert, a group or a digest whose time has come. What the set does not know any more ends in silence.
 func (s *Set) Wake(kind WakeKind, rule, key string, now feedback.Time, b Board) {
-	c := s.condition(rule)
-	t := s.tellings[rule]
-	if c != nil {
-		t = c.telling
-	}
-	switch {
-	case kind == WakeDigest:
+	switch kind {
+	case WakeDigest:
 		s.flushDigest(rule, key, now, b)
-	case kind == WakeGroup:
+	case WakeGroup:
+		t := s.tellings[rule]
+		if c := s.condition(rule); c != nil && c.info.Mode != Shadow {
+			t = c.telling
+		}
 		s.flush(rule, key, &t, now, b)
-	case c != nil && c.info.Mode != Off:
-		s.observe(Instance{rule, key}, now, b)
 	default:
-		a := b.Alert(rule, key)
-		s.changed(a, a.State.Observe(alert.False, now, alert.Policy{KeepFiring: a.Keep}), &t, now, b)
+		s.observe(Instance{rule, key}, now, b)
 	}
 }
 

@@ -67,7 +67,10 @@ func Compile(files []File, env Env) (*Set, error) {
 		env.Timezone = time.UTC
 	}
 	b := &builder{
-		env: env, lang: lang.NewCompiler(fieldsOf(env), env.Timezone), set: &Set{outputs: defaultPolicies, calendars: map[string]*calendar.Calendar{}, tellings: map[string]telling{}, digests: map[Instance]alert.Rhythm{}},
+		env: env, lang: lang.NewCompiler(fieldsOf(env), env.Timezone), set: &Set{
+			outputs: defaultPolicies, calendars: map[string]*calendar.Calendar{}, tellings: map[string]telling{}, digests: map[Instance]alert.Rhythm{},
+			windowIDs: map[string]*windowDecl{}, overTime: map[string]*condition{},
+		},
 		places: map[string]source.Pos{}, nodes: map[string]*source.Node{}, order: map[string]int{}, tableRowNodes: map[string][]*source.Node{}, used: map[string]bool{},
 	}
 	for i := range files {
@@ -82,6 +85,9 @@ func Compile(files []File, env Env) (*Set, error) {
 	for i, w := range b.set.windows {
 		b.lang.UseParams(b.windowNodes[i].params)
 		b.window(w, b.windowNodes[i].Node)
+		if b.set.windowIDs[w.info.ID] == nil {
+			b.set.windowIDs[w.info.ID] = w
+		}
 	}
 	b.eachFile(b.tables)
 	b.eachFile(func(root *source.Node) {

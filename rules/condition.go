@@ -84,6 +84,9 @@ func (b *builder) condition(g *group, n *source.Node) {
 	b.nodes[c.info.ID] = n
 	g.conditions = append(g.conditions, c)
 	b.set.conditions = append(b.set.conditions, c)
+	if b.set.overTime[c.info.ID] == nil {
+		b.set.overTime[c.info.ID] = c
+	}
 }
 
 var tellingKeys = []string{"severity", "summary", "group_by", "wait", "interval", "repeat", "notify"}

@@ -83,14 +83,7 @@ func (s *Set) Recount(was, is []Count, now feedback.Time, m Memory) []Count {
 }
 
 // window returns the window of that ID, or nil.
-func (s *Set) window(id string) *windowDecl {
-	for _, w := range s.windows {
-		if w.info.ID == id {
-			return w
-		}
-	}
-	return nil
-}
+func (s *Set) window(id string) *windowDecl { return s.windowIDs[id] }
 
 // evaluation is one run of a set over one event. Evaluations are used again.
 type evaluation struct {
@@ -310,8 +303,8 @@ func (e *evaluation) effect(r *rule, a *action) Effect {
 			a.table.tag(e.frame, &out)
 		}
 	case Alert:
-		out.Summary, out.Target = a.text.Render(e.frame), a.key.Render(e.frame)
-		out.AlertGroup = a.group.Render(e.frame)
+		out.Summary, out.Target = a.text.Render(e.frame), bounded(a.key.Render(e.frame), maxKey)
+		out.AlertGroup = bounded(a.group.Render(e.frame), maxKey)
 	case Notify:
 		out.Message = a.text.Render(e.frame)
 	case Relabel:

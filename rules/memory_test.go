@@ -196,3 +196,23 @@ groups:
 		t.Errorf("what it counted is not taken back: %s", toJSON(t, r))
 	}
 }
+
+// TestWindowsDeclaredAlikeCountOnce reads one item in windows that differ in their names and what they are sure of.
+func TestWindowsDeclaredAlikeCountOnce(t *testing.T) {
+	t.Parallel()
+	set := compile(t, `
+version: 1
+windows:
+  sure: {metric: nps, over: 1h}
+  surer: {metric: nps, over: 1h, confidence: 0.99}
+groups:
+  - name: g
+    rules:
+      - {id: a, when: win.sure.n == 1 and win.surer.n == 1, do: [{tag: seen}]}
+`)
+	m := newMemory()
+	r := set.Decide(item(1), now, m)
+	if len(r.Counts) != 1 || len(r.Decision.Groups) != 1 {
+		t.Errorf("counted %v, fired %v, read %v", r.Counts, r.Decision.Groups, r.Decision.Readings)
+	}
+}

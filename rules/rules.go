@@ -65,7 +65,9 @@ type Set struct {
 	pools       []*Pool
 	calendars   map[string]*calendar.Calendar
 	ladders     map[string][]Escalation   // by rule, the earliest step first
+	windowIDs   map[string]*windowDecl    // the first of each ID
 	conditions  []*condition              // the rules that hold over time
+	overTime    map[string]*condition     // the same by their rule's ID
 	tellings    map[string]telling        // of the rules whose items raise alerts
 	digests     map[Instance]alert.Rhythm // by rule and destination
 	inhibitions alert.Inhibitions

@@ -186,17 +186,6 @@ func (b *builder) keyFields(n *source.Node, theme bool) []string {
 	return out
 }
 
-// keySeparator divides the values of a key.
-const keySeparator = "\x1f"
-
-func joinKey(values []string) string { return strings.Join(values, keySeparator) }
-
-// KeyText writes the key of a window, a throttle or an alert as people read it.
-func KeyText(key string) string { return strings.ReplaceAll(key, keySeparator, ", ") }
-
-// KeyOf joins the values of several fields to a key.
-func KeyOf(values ...string) string { return joinKey(values) }
-
 // Windows returns the windows of the set in the order of their declaration.
 func (s *Set) Windows() []WindowInfo {
 	out := make([]WindowInfo, len(s.windows))
@@ -222,7 +211,9 @@ func (s *Set) CountsOf(ev *feedback.Event) []Count {
 // counts appends what the frame's event adds to all windows.
 func (s *Set) counts(f *lang.Frame, it *feedback.Item, out []Count) []Count {
 	for _, w := range s.windows {
-		out = w.counts(f, it, out)
+		if s.windowIDs[w.info.ID] == w { // what is declared twice is counted once
+			out = w.counts(f, it, out)
+		}
 	}
 	return out
 }
@@ -281,7 +272,8 @@ func (w *windowDecl) key(f *lang.Frame, theme string) (string, bool) {
 		if w.theme == 0 {
 			return theme, true
 		}
-		return f.Text(w.info.By[0])
+		v, ok := f.Text(w.info.By[0])
+		return bounded(v, maxKeyValue), ok
 	}
 	values := make([]string, len(w.info.By))
 	for i, name := range w.info.By {

@@ -131,7 +131,17 @@ func (w *World) Decide(ev *feedback.Event, at feedback.Time, corrections ...feed
 	m.counts = step.Counts
 	w.act(ev.Item, m, &step)
 	if len(w.known) > 0 {
-		w.observe(w.set.Touched(was, w.set.Touched(step.Counts, nil)))
+		var touched []rules.Instance
+		seen := map[rules.Instance]bool{}
+		for _, counts := range [...][]rules.Count{step.Counts, was} {
+			w.set.Touched(counts, func(in rules.Instance) {
+				if !seen[in] {
+					seen[in] = true
+					touched = append(touched, in)
+				}
+			})
+		}
+		w.observe(touched)
 	}
 	if !w.options.Once {
 		m.decision = new(step.Decision)

@@ -24,16 +24,20 @@ func (p *Pipeline) Activate(ctx context.Context, set *rules.Set, at feedback.Tim
 	if err := p.beginFilling(ctx, set, at); err != nil {
 		return err
 	}
-	if err := p.fill(ctx, set, at, progress); err != nil {
-		return errors.Join(err, p.change(context.WithoutCancel(ctx), p.Rules(), at, nil))
+	err := p.fill(ctx, set, at, progress)
+	if err == nil {
+		err = p.change(ctx, set, at, with)
 	}
-	return p.change(ctx, set, at, with)
+	if err == nil {
+		return nil
+	}
+	return errors.Join(err, p.change(context.WithoutCancel(ctx), p.Rules(), at, nil)) // the windows of the set are kept no more
 }
 
 // beginFilling has new items count in the windows of the set that are not kept yet.
 func (p *Pipeline) beginFilling(ctx context.Context, set *rules.Set, at feedback.Time) error {
-	return p.cfg.Store.Update(ctx, func(tx *store.Tx) error {
-		now := p.deciding.Load()
+	now := p.deciding.Load()
+	err := p.cfg.Store.Update(ctx, func(tx *store.Tx) error {
 		next := &deciding{rules: now.rules, filling: set, generations: maps.Clone(now.generations)}
 		if next.generations == nil {
 			next.generations = map[string]int{}
@@ -54,6 +58,10 @@ func (p *Pipeline) beginFilling(ctx context.Context, set *rules.Set, at feedback
 		p.deciding.Store(next)
 		return nil
 	})
+	if err != nil {
+		p.deciding.Store(now)
+	}
+	return err
 }
 
 // change has the set decide and its windows be kept, and those of other sets no more: their next generation begins anew.
@@ -196,7 +204,7 @@ func (w *writer) fill(batch []feedback.ItemID, set *rules.Set, todo map[string]b
 		effective := feedback.Fold(s.labels.Changes)
 		v := &view{w: w, id: id, labels: s.labels}
 		var is []rules.Count
-		for _, c := range set.CountsOf(&feedback.Event{Item: &s.rec.Feedback, Labels: &effective}) {
+		for _, c := range set.CountsOf(s.counting(&effective)) {
 			if todo[c.Window] && !w.counts(s.rec, c.Window) {
 				is = append(is, c)
 			}

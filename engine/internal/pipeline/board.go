@@ -125,20 +125,19 @@ func parseWakeRef(ref string) (kind rules.WakeKind, rule, key string, err error)
 // Changed keeps the list of alerts that fire and tells the host.
 func (b boardOf) Changed(a *rules.AlertState, change alert.Change) {
 	keys := b.firing(a.Rule)
-	switch change {
-	case alert.Fires:
-		if at, found := slices.BinarySearch(keys.Keys, a.Key); !found && !a.Shadow {
-			keys.Keys = slices.Insert(keys.Keys, at, a.Key)
-		}
-		b.w.report.Alerts++
-	case alert.Resolves:
-		if at, found := slices.BinarySearch(keys.Keys, a.Key); found {
-			keys.Keys = slices.Delete(keys.Keys, at, at+1)
-		}
-	default:
-		return
+	fires := a.State.Status == alert.Firing && !a.Shadow
+	switch at, found := slices.BinarySearch(keys.Keys, a.Key); {
+	case fires && !found:
+		keys.Keys = slices.Insert(keys.Keys, at, a.Key)
+	case !fires && found:
+		keys.Keys = slices.Delete(keys.Keys, at, at+1)
 	}
-	b.w.told.alert(records.AlertOf(a))
+	if change == alert.Fires {
+		b.w.report.Alerts++
+	}
+	if change == alert.Fires || change == alert.Resolves {
+		b.w.told.alert(records.AlertOf(a))
+	}
 }
 
 // AlertMessage is the body of a delivery that tells of alerts, or of a digest.

@@ -126,6 +126,15 @@ func (w *writer) decide(s *subject) error {
 	)
 }
 
+// counting is what the item is to windows. Nothing is known of its labels while it waits for all of them.
+func (s *subject) counting(effective *feedback.Labels) *feedback.Event {
+	ev := &feedback.Event{Item: &s.rec.Feedback, Labels: effective}
+	if len(s.labels.Changes) == 0 && len(s.rec.Waiting) > 0 {
+		ev.Labels = nil
+	}
+	return ev
+}
+
 // dropRuleLayer moves what the last decision said of the labels to their history.
 func (w *writer) dropRuleLayer(s *subject) error {
 	kept := s.labels.Changes[:0:0]

@@ -29,7 +29,20 @@ type memory struct {
 	turns     map[string]int
 	loads     map[string]int
 	board     board
-	touched   []rules.Instance // rules that hold over time whose windows have changed
+	touched   []rules.Instance // rules that hold over time whose windows have changed, each once
+	seen      map[rules.Instance]bool
+}
+
+// touch notes that an instance is to be looked at.
+func (m *memory) touch(in rules.Instance) {
+	if m.seen[in] {
+		return
+	}
+	if m.seen == nil {
+		m.seen = map[rules.Instance]bool{}
+	}
+	m.seen[in] = true
+	m.touched = append(m.touched, in)
 }
 
 // fail notes an error of a read that the rules asked for.
@@ -254,12 +267,12 @@ func (w *writer) recount(s *subject, v *view, is []rules.Count, effective *feedb
 	if filling := w.deciding.filling; filling != nil {
 		of := func(c rules.Count) bool { return !filling.HasWindow(c.Window) || w.rules.HasWindow(c.Window) }
 		was := slices.DeleteFunc(slices.Clone(v.was), of)
-		more := filling.CountsOf(&feedback.Event{Item: &s.rec.Feedback, Labels: effective})
+		more := filling.CountsOf(s.counting(effective))
 		is = slices.DeleteFunc(is, func(c rules.Count) bool { return !of(c) })
 		is = append(is, filling.Recount(was, slices.DeleteFunc(more, of), w.at, v)...)
 	}
-	w.memory.touched = w.rules.Touched(v.was, w.memory.touched)
-	w.memory.touched = w.rules.Touched(is, w.memory.touched)
+	w.rules.Touched(v.was, w.memory.touch)
+	w.rules.Touched(is, w.memory.touch)
 	s.rec.Windows = nil
 	for _, c := range is {
 		s.rec.Windows = append(s.rec.Windows, records.WindowCount{Count: c, Generation: w.deciding.generations[c.Window]})

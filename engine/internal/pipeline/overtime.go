@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 
 	"github.com/closedloop/closedloop/engine/internal/records"
@@ -78,9 +79,6 @@ func (p *Pipeline) overTime(ctx context.Context, at feedback.Time, do func(*writ
 func (p *Pipeline) instances() (out []rules.Instance, err error) {
 	now := p.deciding.Load()
 	keyed := now.rules.Keyed()
-	if len(keyed) == 0 {
-		return nil, nil
-	}
 	seen := map[rules.Instance]bool{}
 	add := func(in rules.Instance) {
 		if !seen[in] {
@@ -89,7 +87,8 @@ func (p *Pipeline) instances() (out []rules.Instance, err error) {
 		}
 	}
 	err = p.cfg.Store.View(func(s *store.Snapshot) error {
-		for rule, windows := range keyed {
+		for _, rule := range slices.Sorted(maps.Keys(keyed)) {
+			windows := keyed[rule]
 			if len(windows) == 0 {
 				add(rules.Instance{Rule: rule})
 			}
@@ -108,7 +107,8 @@ func (p *Pipeline) instances() (out []rules.Instance, err error) {
 		}
 		return records.Each(s, records.AlertPrefix(), nil, false, func(a *rules.AlertState) (bool, error) {
 			_, known := keyed[a.Rule]
-			if known && (a.State.Status == alert.Pending || a.State.Status == alert.Firing) {
+			_, due := a.State.Due() // an alert of a rule that is gone or off ends, by its timer if it has one
+			if (known || !due) && (a.State.Status == alert.Pending || a.State.Status == alert.Firing) {
 				add(rules.Instance{Rule: a.Rule, Key: a.Key})
 			}
 			return true, nil

@@ -185,7 +185,7 @@ func before(history []Activation) (*Activation, error) {
 			return path[i], nil
 		}
 	}
-	return nil, fmt.Errorf("no other rules decided before these: %w", ErrNotFound)
+	return nil, noRules("no other rules decided before these")
 }
 
 // Activations returns the history of the program's rules, the latest first. A limit of 0 means all.

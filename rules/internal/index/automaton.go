@@ -111,8 +111,9 @@ type trie struct {
 	symbol       []uint8 // that leads from the parent to the state
 }
 
-// newAutomaton returns the automaton of texts in UTF-8 that are sorted, not empty, and different from each other.
-func newAutomaton(words []string) *automaton {
+// newAutomaton returns the automaton of texts in UTF-8 that are sorted, not empty, and different from each other. Its tables
+// have at most limit entries, but those of the root.
+func newAutomaton(words []string, limit int32) *automaton {
 	t := newTrie(words)
 	a := &automaton{width: 1}
 	for _, s := range t.symbol[1:] {
@@ -122,7 +123,7 @@ func newAutomaton(words []string) *automaton {
 		}
 	}
 	n := int32(len(t.parent))
-	a.dense = min(n, maxDense/a.width)
+	a.dense = max(1, min(n, limit/a.width))
 	a.next = make([]int32, a.dense*a.width)
 	a.fall, a.also, a.word = make([]int32, n), make([]int32, n), make([]int32, n)
 	a.kids = make([]int32, n-a.dense+1)

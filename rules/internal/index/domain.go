@@ -186,7 +186,7 @@ func (d *domain) finish(texts []string) {
 	case lang.FoldedSource:
 		d.texts, d.nwords, d.keys = newTable(texts, hashText), int32(len(texts)), int32(2*len(texts))
 		if len(texts) > 0 {
-			d.words = newAutomaton(texts)
+			d.words = newAutomaton(texts, maxDense)
 		}
 	}
 	d.wanted = make([]bool, d.keys)

@@ -30,6 +30,7 @@ type Queries interface {
 	Customer(ctx context.Context, id string) (*CustomerStory, error)
 	Audit(context.Context, AuditQuery) ([]AuditEntry, error)
 	AuditVerify(context.Context) (AuditHead, error)
+	CaseReport(context.Context, CaseReportQuery) (*CaseReport, error)
 	Alerts(context.Context) ([]feedback.Alert, error)
 	Windows(ctx context.Context, name string) ([]rules.WindowFigure, error)
 	Silences(context.Context) ([]Silence, error)
@@ -108,6 +109,7 @@ func (e *Engine) serveAdmin() (*admin.Server, error) {
 		"explain":      method(e.Explain),
 		"cases":        method(e.Cases),
 		"labels":       method(e.LabelHistory),
+		"case_report":  method(e.CaseReport),
 		"case":         method(e.Case),
 		"case_act":     method(e.ActOnCase),
 		"customer":     method(e.Customer),
@@ -311,6 +313,11 @@ func (c *Client) Correct(ctx context.Context, o Correction) (*Item, error) {
 // Customer asks as State.Customer does.
 func (c *Client) Customer(ctx context.Context, id string) (*CustomerStory, error) {
 	return call[*CustomerStory](ctx, c, "customer", id)
+}
+
+// CaseReport asks as State.CaseReport does.
+func (c *Client) CaseReport(ctx context.Context, q CaseReportQuery) (*CaseReport, error) {
+	return call[*CaseReport](ctx, c, "case_report", q)
 }
 
 // Audit asks as State.Audit does.

@@ -13,6 +13,7 @@ import (
 
 // CaseQuery chooses cases. Zero members choose all.
 type CaseQuery struct {
+	Prefix   string              `json:"prefix,omitempty"` // of the id, such as "k_01J"; the other members do not count then
 	Status   feedback.CaseStatus `json:"status,omitempty"` // feedback.CaseOpen chooses all that are open
 	Queue    string              `json:"queue,omitempty"`
 	Owner    string              `json:"owner,omitempty"`
@@ -29,6 +30,10 @@ func (s *State) Cases(_ context.Context, q CaseQuery) ([]feedback.Case, error) {
 	}
 	out := []feedback.Case{}
 	err := s.store.View(func(snap *store.Snapshot) (err error) {
+		if q.Prefix != "" {
+			out, err = records.CasesWithPrefix(snap, q.Prefix, q.Limit)
+			return err
+		}
 		if q.Customer != "" {
 			out, err = q.ofCustomer(snap)
 			return err

@@ -206,6 +206,10 @@ func plainCode(err error) (code int, hint string) {
 		return exitEnvironment, "check who owns the file and its permissions"
 	case errors.Is(err, engine.ErrNotFound), errors.Is(err, engine.ErrNoReplay):
 		return exitInput, ""
+	case errors.Is(err, engine.ErrMissing):
+		return exitInput, "--help of the command tells what is needed"
+	case errors.Is(err, engine.ErrTransition):
+		return exitFailed, "closedloop cases show tells where the case stands"
 	case ofSystem(err):
 		return exitEnvironment, ""
 	}

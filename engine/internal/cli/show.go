@@ -186,17 +186,22 @@ func (a *app) showCases() *cobra.Command {
 	var status string
 	cmd := &cobra.Command{
 		Use:     "cases",
-		Short:   "List cases, the oldest first",
+		Short:   "List cases: the open ones by what is due first, then the others",
 		Example: "  closedloop show cases -C examples/retail --status open --queue product\n  closedloop show cases --breached",
 	}
-	cmd.Flags().StringVar(&status, "status", "", "only open, resolved or closed")
+	states := []string{string(feedback.CaseOpen)}
+	for _, st := range feedback.CaseStatuses() {
+		states = append(states, string(st))
+	}
+	cmd.Flags().StringVar(&status, "status", "", "only "+list(states)+"; open stands for all but resolved and closed")
 	cmd.Flags().StringVar(&q.Queue, "queue", "", "only of this `queue`")
 	cmd.Flags().StringVar(&q.Owner, "owner", "", "only of this `person`")
-	cmd.Flags().BoolVar(&q.Breached, "breached", false, "only those past their due time")
+	cmd.Flags().StringVar(&q.Customer, "customer", "", "only of the customer with this `id`")
+	cmd.Flags().BoolVar(&q.Breached, "breached", false, "only those without a response in time")
+	cmd.Flags().BoolVar(&q.Overdue, "overdue", false, "only those without a resolution in time")
 	f.addLimit(cmd)
 	ask := func(ctx context.Context, s *session) ([]feedback.Case, error) {
 		if status != "" {
-			states := []string{string(feedback.CaseOpen), string(feedback.CaseResolved), string(feedback.CaseClosed)}
 			if _, err := oneOf("--status", status, states...); err != nil {
 				return nil, err
 			}

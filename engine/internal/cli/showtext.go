@@ -148,8 +148,8 @@ func (a *app) casesTable(s *session, cases []feedback.Case) {
 	t := newTable(ident("id"), text("status"), narrow("queue"), narrow("owner"), text("priority"), text("opened"), text("due"), ident("item"), elastic("rule"))
 	for i := range cases {
 		c := &cases[i]
-		due := instant(c.DueAt, s.zone)
-		if c.BreachedAt != 0 {
+		due := instant(cmp.Or(c.DueAt, c.ResolveBy), s.zone)
+		if c.DueAt != 0 && c.BreachedAt != 0 || c.OverdueAt != 0 {
 			due += " late"
 		}
 		t.add(string(c.ID), string(c.Status), c.Queue, c.Owner, c.Priority, instant(c.OpenedAt, s.zone), due, string(c.Item), c.Rule)

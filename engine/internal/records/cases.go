@@ -155,6 +155,20 @@ func caseIDs(s *store.Snapshot, prefix, last []byte, after feedback.CaseID, limi
 	return ids, err
 }
 
+// CasesWithPrefix returns at most limit cases whose ids begin with a text, in the order of their ids.
+func CasesWithPrefix(s *store.Snapshot, prefix string, limit int) ([]feedback.Case, error) {
+	out := []feedback.Case{}
+	err := Each(s, CasePrefix(), CaseKey(feedback.CaseID(prefix)), false, func(c *feedback.Case) (bool, error) {
+		if len(out) >= limit || !strings.HasPrefix(string(c.ID), prefix) {
+			return false, nil
+		}
+		Present(c)
+		out = append(out, *c)
+		return true, nil
+	})
+	return out, err
+}
+
 // EachCase calls yield with every case, the oldest first, until it returns false.
 func EachCase(s *store.Snapshot, yield func(*feedback.Case) (bool, error)) error {
 	return Each(s, CasePrefix(), nil, false, func(c *feedback.Case) (bool, error) {

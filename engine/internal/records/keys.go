@@ -35,6 +35,9 @@ const (
 // ItemKey is the key of an Item.
 func ItemKey(id feedback.ItemID) []byte { return store.NewKey('f').Str(string(id)).Bytes() }
 
+// ItemsPrefix is the prefix of the keys of all Items.
+func ItemsPrefix() []byte { return store.NewKey('f').Bytes() }
+
 // IdentityKey is the key of an Identity.
 func IdentityKey(source, externalID string) []byte {
 	return store.NewKey('d').Str(source).Str(externalID).Bytes()

@@ -1,0 +1,211 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+
+	"github.com/closedloop/closedloop/engine"
+	"github.com/closedloop/closedloop/sdk/feedback"
+)
+
+// corrector is what can correct: an engine of this process or a client of one of another.
+type corrector interface {
+	engine.Queries
+	Correct(context.Context, engine.Correction) (*engine.Item, error)
+}
+
+func (a *app) labelCommand() *cobra.Command {
+	var c engine.Correction
+	var add, remove []string
+	var sentiment float64
+	cmd := &cobra.Command{
+		Use:   "label ITEM",
+		Short: "Correct what an item was taken to mean",
+		Long: `label puts a person's word above what categorizers and rules say. The rules decide again: every metric counts the item
+anew, and its case moves to the queue that is asked for now. What was said before stays in the history.`,
+		Example: "  closedloop label f_01KJQ38XW0 --remove shipping --add packaging/opening --why 'difficult to open, not damaged'",
+		Args:    exact(1, "the id of an item, which closedloop show items lists"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			for _, path := range add {
+				c.Add = append(c.Add, feedback.ThemePath(path))
+			}
+			for _, path := range remove {
+				c.Remove = append(c.Remove, feedback.ThemePath(path))
+			}
+			if cmd.Flags().Changed("sentiment") {
+				if sentiment < -1 || sentiment > 1 {
+					return usage("", "--sentiment: found %v, expected a number from -1 to 1", sentiment)
+				}
+				c.Sentiment = &sentiment
+			}
+			return a.correct(cmd.Context(), args[0], c)
+		},
+	}
+	a.programFlags(cmd)
+	f := cmd.Flags()
+	f.StringSliceVar(&add, "add", nil, "a `theme` that it has, such as packaging/opening")
+	f.StringSliceVar(&remove, "remove", nil, "a `theme` that it does not have, with all that lies below")
+	f.Float64Var(&sentiment, "sentiment", 0, "from -1 to 1")
+	f.StringVar(&c.Why, "why", "", "the `reason`")
+	f.StringVar(&c.By.Name, "by", whoAmI(), "`who` corrects")
+	f.StringSliceVar(&c.By.Roles, "role", nil, "a `role` of who corrects, for the host to judge")
+	return cmd
+}
+
+func (a *app) correct(ctx context.Context, typed string, c engine.Correction) (err error) {
+	p, err := a.findProgram(ctx)
+	if err != nil {
+		return err
+	}
+	dir, err := a.stateDir(p)
+	if err != nil {
+		return err
+	}
+	client, eng, err := eitherWay(ctx, dir, a.patience, func() (*engine.Engine, error) {
+		return a.openEngine(ctx, &progress{w: a.std.Err, on: a.std.TTY}, zerolog.Nop(), engine.Options{Profile: engine.Small})
+	})
+	if err != nil {
+		return err
+	}
+	var by corrector = client
+	var held io.Closer = client
+	if client == nil {
+		by, held = eng, closer(func() error { return closeEngine(ctx, eng) })
+	}
+	defer func() { err = errors.Join(err, held.Close()) }()
+	s := &session{Queries: by, zone: p.Timezone, dir: dir}
+	if c.Item, err = s.item(ctx, typed); err != nil {
+		return err
+	}
+	it, err := by.Correct(ctx, c)
+	if err != nil {
+		return err
+	}
+	if a.json {
+		return a.printJSON(it)
+	}
+	var themes []string
+	for i := range it.Labels.Themes {
+		themes = append(themes, string(it.Labels.Themes[i].Path))
+	}
+	_, err = fmt.Fprintf(a.cleaned(), "%s has %s", it.ID, cmp.Or(strings.Join(themes, ", "), "no theme"))
+	if it.Queue != "" {
+		_, err = fmt.Fprintf(a.cleaned(), ", and is routed to %s", it.Queue)
+	}
+	fmt.Fprintln(a.std.Out)
+	return err
+}
+
+type closer func() error
+
+// Close closes.
+func (c closer) Close() error { return c() }
+
+func (a *app) customerCommand() *cobra.Command {
+	show := &cobra.Command{
+		Use:     "show CUSTOMER",
+		Short:   "Show what a customer has said, and the cases",
+		Example: "  closedloop customer show C-21264",
+		Args:    exact(1, "the id of a customer"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.asked(cmd.Context(), func(s *session) error {
+				story, err := s.Customer(cmd.Context(), args[0])
+				if errors.Is(err, engine.ErrNotFound) {
+					return usage("closedloop show items --json tells the customers' ids", "there is no feedback of a customer %q", args[0])
+				}
+				if err != nil {
+					return err
+				}
+				if a.json {
+					return a.printJSON(story)
+				}
+				a.customerText(s, story)
+				return nil
+			})
+		},
+	}
+	return group("customer", "See what there is of one customer", "customer shows the feedback, the cases and the attempts to reach one customer.",
+		"  closedloop customer show C-21264", a.programFlags(show))
+}
+
+func (a *app) customerText(s *session, story *engine.CustomerStory) {
+	var f facts
+	c := &story.Customer
+	f.add("customer", c.ID)
+	f.add("name", c.Name)
+	f.add("tier", c.Tier)
+	f.add("segment", c.Segment)
+	if c.ARR != nil {
+		f.add("value", number(*c.ARR))
+	}
+	f.write(a.std.Out, a.std.Width)
+	fmt.Fprintf(a.std.Out, "\n%s\n", count(len(story.Items), "item"))
+	a.itemsTable(s, story.Items)
+	fmt.Fprintf(a.std.Out, "\n%s\n", count(len(story.Cases), "case"))
+	if len(story.Cases) == 0 {
+		return
+	}
+	a.casesTable(s, story.Cases)
+	t := newTable(text("attempt"), text("by"), text("channel"), text("result"), ident("case"), elastic("note"))
+	for i := range story.Cases {
+		for _, at := range story.Cases[i].Attempts {
+			t.add(instant(at.At, s.zone), at.By, at.Channel, at.Result, string(story.Cases[i].ID), at.Note)
+		}
+	}
+	if len(t.rows) > 0 {
+		fmt.Fprintln(a.std.Out)
+		t.write(a.std.Out, a.std.Width)
+	}
+}
+
+func (a *app) auditCommand() *cobra.Command {
+	var q engine.AuditQuery
+	var f filters
+	list := &cobra.Command{
+		Use:     "list",
+		Short:   "List what people and the engine did, the latest first",
+		Example: "  closedloop audit list --what k_01KJQ6PSG02N59PTAZ44SB39P9\n  closedloop audit list --who anna --since 7d",
+	}
+	list.Flags().StringVar(&q.What, "what", "", "only about the case, item or ruleset with this `id`")
+	list.Flags().StringVar(&q.Who, "who", "", "only by this `person`")
+	f.addSince(list)
+	f.addLimit(list)
+	listed(a, limited(list, &f), func(ctx context.Context, s *session) (_ []engine.AuditEntry, err error) {
+		if q.Since, err = f.from(a.std.Now(), s.zone); err != nil {
+			return nil, err
+		}
+		q.Limit = f.limit
+		return s.Audit(ctx, q)
+	}, a.auditTable)
+	verify := listed(a, &cobra.Command{
+		Use:   "verify",
+		Short: "Check that nothing in the audit log was changed, removed or put in between",
+		Long: `verify goes through the whole audit log. Each entry carries the digest of the one before it, so that a change shows.
+Note the number and the digest elsewhere: they prove later that the log up to there is the same.`,
+		Example: "  closedloop audit verify",
+	}, func(ctx context.Context, s *session) (engine.AuditHead, error) { return s.AuditVerify(ctx) }, func(_ *session, h engine.AuditHead) {
+		fmt.Fprintf(a.std.Out, "%s, each as it was written\nhead %d %s\n", count(int(h.N), "entry"), h.N, h.Digest)
+	})
+	return group("audit", "See who did what, and prove it", "the audit log holds every change of a case, every correction and every activation of rules.",
+		"  closedloop audit list\n  closedloop audit verify", list, verify)
+}
+
+func (a *app) auditTable(s *session, entries []engine.AuditEntry) {
+	if len(entries) == 0 {
+		a.none("entries")
+		return
+	}
+	t := newTable(digits("n"), text("at"), text("who"), text("kind"), ident("what"), elastic("why"))
+	for i := range entries {
+		e := &entries[i]
+		t.add(grouped(int(e.N)), instant(e.At, s.zone), e.Who, e.Kind, e.What, e.Why)
+	}
+	t.write(a.std.Out, a.std.Width)
+}

@@ -172,7 +172,7 @@ func (b *bench) load(ctx context.Context, c *cell, one contender, w *workload) (
 	defer cancel()
 	var m matcher
 	var all time.Duration
-	for i := 0; i == 0 || i < 3 && all < b.bound/20; i++ {
+	for i := 0; i == 0 || i < 3 && all < b.bound/6; i++ {
 		before := heap()
 		start := time.Now()
 		m, err = load(bounded)

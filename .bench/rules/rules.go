@@ -1,6 +1,9 @@
 package main
 
-import "math/rand/v2"
+import (
+	"math/rand/v2"
+	"slices"
+)
 
 // kind is what the rules of a set are like.
 type kind string
@@ -19,16 +22,16 @@ const (
 	is          operation = iota // the field is the text
 	oneOf                        // the field is one of the texts
 	atMost                       // the field is at most the number
-	atLeast                      //
-	above                        //
-	below                        //
+	atLeast                      // the field is at least the number
+	above                        // the field is above the number
+	below                        // the field is below the number
 	has                          // the field, a list, has the text
 	holds                        // the field, a text, has the text within
 	mentions                     // either text is within the field, in any case
 	surely                       // the field, a list of themes, has one of that name and of a confidence above the number
 	outweighs                    // twice the field and the number of words make more than the number
-	isTrue                       //
-	isFalse                      //
+	isTrue                       // the field holds
+	isFalse                      // the field does not hold
 	disjunction                  // either of the kids holds
 )
 
@@ -45,31 +48,55 @@ type condition struct {
 type rule []condition
 
 // rules returns n rules, the same for the same seed. Of the conditions one in ten is a choice of two, and one rule in ten
-// asks for something that no index of values helps with.
+// asks for something that no index of values helps with. No rule asks for one field twice, but for themes: it
+// would say the same twice or contradict itself, and who writes rules does neither.
 func (w *world) rules(k kind, seed uint64, n int) []rule {
 	random := rand.New(rand.NewPCG(seed, 2))
 	out := make([]rule, n)
 	for i := range out {
-		var r rule
+		d := draft{world: w, random: random}
 		more := 3 + random.IntN(4)
 		if k == scoped && random.IntN(20) > 0 {
-			r = append(r, w.scope(random))
+			d.add(w.scope(random))
 			more = 1 + random.IntN(3)
 		}
 		for range more {
-			c := w.common(random)
+			c := d.common()
 			if random.IntN(10) == 0 {
-				c = condition{op: disjunction, kids: []condition{c, w.common(random)}}
+				c = condition{op: disjunction, kids: []condition{c, d.common()}}
 			}
-			r = append(r, c)
+			d.add(c)
 		}
 		if random.IntN(10) == 0 {
-			r = append(r, w.opaque(random))
+			d.add(w.opaque(random))
 		}
-		random.Shuffle(len(r), func(i, j int) { r[i], r[j] = r[j], r[i] })
-		out[i] = r
+		random.Shuffle(len(d.rule), func(i, j int) { d.rule[i], d.rule[j] = d.rule[j], d.rule[i] })
+		out[i] = d.rule
 	}
 	return out
+}
+
+// draft is a rule that is being made.
+type draft struct {
+	rule   rule
+	asked  []string // fields
+	world  *world
+	random *rand.Rand
+}
+
+func (d *draft) add(c condition) { d.rule = append(d.rule, c) }
+
+// common returns a common condition on a field that the rule does not ask for yet.
+func (d *draft) common() condition {
+	for {
+		c := d.world.common(d.random)
+		if !slices.Contains(d.asked, c.field) {
+			if c.op != has {
+				d.asked = append(d.asked, c.field)
+			}
+			return c
+		}
+	}
 }
 
 func text(field, value string) condition {

@@ -58,7 +58,7 @@ func (q *CaseQuery) matches(c *feedback.Case) bool {
 		(q.Customer == "" || c.Customer == q.Customer) && (!q.Breached || c.BreachedAt != 0) && (!q.Overdue || c.OverdueAt != 0)
 }
 
-// open returns the open cases, what was due first first.
+// open returns the open cases, what was due first first. When the index alone tells which match, no other case is read.
 func (q *CaseQuery) open(snap *store.Snapshot) ([]feedback.Case, error) {
 	queues := []string{q.Queue}
 	if q.Queue == "" {
@@ -67,28 +67,37 @@ func (q *CaseQuery) open(snap *store.Snapshot) ([]feedback.Case, error) {
 			return nil, err
 		}
 	}
-	out := []feedback.Case{}
+	var found []records.OpenCase
 	for _, queue := range queues {
-		most := len(out) + q.Limit
+		most := len(found) + q.Limit
 		err := records.OpenCases(snap, queue, func(entry records.OpenCase) (bool, error) {
-			if q.Owner != "" && entry.Owner != q.Owner || q.Status != "" && !entry.Status.Is(q.Status) {
-				return true, nil
+			ok := (q.Owner == "" || entry.Owner == q.Owner) && (q.Status == "" || entry.Status.Is(q.Status))
+			if ok && (q.Breached || q.Overdue) {
+				c, err := records.LoadCase(snap, entry.ID)
+				if err != nil {
+					return false, fmt.Errorf("case %s: %w", entry.ID, err)
+				}
+				ok = q.matches(c)
 			}
-			c, err := records.LoadCase(snap, entry.ID)
-			if err != nil {
-				return false, fmt.Errorf("case %s: %w", entry.ID, err)
+			if ok {
+				found = append(found, entry)
 			}
-			if q.matches(c) {
-				out = append(out, *c)
-			}
-			return len(out) < most, nil
+			return len(found) < most, nil
 		})
 		if err != nil {
 			return nil, err
 		}
 	}
-	slices.SortStableFunc(out, byDue)
-	return out[:min(len(out), q.Limit)], nil
+	slices.SortFunc(found, func(a, b records.OpenCase) int { return cmp.Or(cmp.Compare(a.Due, b.Due), cmp.Compare(a.ID, b.ID)) })
+	out := []feedback.Case{}
+	for _, entry := range found[:min(len(found), q.Limit)] {
+		c, err := records.LoadCase(snap, entry.ID)
+		if err != nil {
+			return nil, fmt.Errorf("case %s: %w", entry.ID, err)
+		}
+		out = append(out, *c)
+	}
+	return out, nil
 }
 
 // byDue puts open cases before the others, what was due first first, and what was opened first first.

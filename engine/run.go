@@ -23,7 +23,7 @@ import (
 const (
 	// serverChunk and smallChunk are how many items are polled, prepared and committed together: as many as fit one
 	// synced commit of the profile.
-	serverChunk = 512
+	serverChunk = 320
 	smallChunk  = 128
 	// timerBatch bounds how many timers one update fires.
 	timerBatch = 256

@@ -9,10 +9,10 @@ import (
 
 // Contacted links later feedback of the same customer to a case. Repeat contact raises the priority of an open case by
 // one step. After a resolution the answer is compared with the one that opened the case, when both answer the same
-// question: an unhappy one reopens it. Feedback that is linked already changes nothing, and what the customer said before
+// question: an unhappy one reopens it. Feedback that is linked already changes nothing, nor does what comes to an open case that is linked to 32, and what the customer said before
 // the case, or before its resolution, does no more than be linked.
 func Contacted(c feedback.Case, first, later *feedback.Item, at feedback.Time, k Clock) feedback.Case {
-	if later.ID == c.Item || slices.Contains(c.Items, later.ID) {
+	if later.ID == c.Item || slices.Contains(c.Items, later.ID) || c.Status.Open() && len(c.Items) >= maxLinked {
 		return c
 	}
 	c.Items = append(slices.Clip(c.Items), later.ID)
@@ -37,6 +37,10 @@ func Contacted(c feedback.Case, first, later *feedback.Item, at feedback.Time, k
 	}
 	return c
 }
+
+// maxLinked is how much feedback an open case is linked to; what a customer says more often than that is found by the
+// customer.
+const maxLinked = 32
 
 func scored(it *feedback.Item) string {
 	if it.Score == nil {

@@ -178,7 +178,8 @@ func EachCase(s *store.Snapshot, yield func(*feedback.Case) (bool, error)) error
 }
 
 // CaseDelta writes the members of a case that differ, before and after, and the lines that its history has gained. The
-// customer is left out: what is said here cannot be taken back.
+// customer is left out: what is said here cannot be taken back. Of a new case it says where it is; its line says what was
+// promised.
 func CaseDelta(before, after *feedback.Case) (json.RawMessage, error) {
 	var delta struct {
 		Before map[string]json.RawMessage `json:"before,omitempty"`
@@ -196,7 +197,10 @@ func CaseDelta(before, after *feedback.Case) (json.RawMessage, error) {
 		}
 		b, err = members(is)
 	} else {
-		b, err = members(after)
+		b, err = members(&feedback.Case{
+			Item: after.Item, Rule: after.Rule, Status: after.Status, Queue: after.Queue, Owner: after.Owner, Priority: after.Priority,
+			OpenedAt: after.OpenedAt,
+		})
 	}
 	if err != nil {
 		return nil, err
@@ -224,14 +228,16 @@ func grown(before, after *feedback.Case) (was, is *feedback.Case) {
 
 // members returns the members of a case but for its id, its customer and its history.
 func members(c *feedback.Case) (m map[string]json.RawMessage, err error) {
-	b, err := json.Marshal(c)
+	short := *c
+	short.History, short.HistoryBefore = nil, 0
+	b, err := json.Marshal(&short)
 	if err == nil {
 		err = json.Unmarshal(b, &m)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("case %s: %w", c.ID, err)
 	}
-	for _, name := range [...]string{"id", "customer", "history", "history_before"} {
+	for _, name := range [...]string{"id", "customer"} {
 		delete(m, name)
 	}
 	return m, nil

@@ -187,11 +187,13 @@ func (w *writer) contact(s *subject) error {
 		return err
 	}
 	first := &feedback.Item{}
-	switch rec, err := store.Load[records.Item](w.tx, records.ItemKey(c.Item)); {
-	case err == nil:
-		first = &rec.Feedback
-	case !errors.Is(err, store.ErrNotFound):
-		return err
+	if !c.Status.Open() { // answers are compared after a resolution only
+		switch rec, err := store.Load[records.Item](w.tx, records.ItemKey(c.Item)); {
+		case err == nil:
+			first = &rec.Feedback
+		case !errors.Is(err, store.ErrNotFound):
+			return err
+		}
 	}
 	late, err := w.overdue(c)
 	if err != nil {

@@ -24,7 +24,8 @@ type lane struct {
 	out    []int32
 }
 
-// sampled is how many events, spread over all, are enough for a contender that takes longer than a turn for one.
+// sampled is how many turns at most it takes to go through the events: a contender that would need more goes through
+// some of them, spread over all.
 const sampled = 128
 
 // calibrate finds out how much fits into a turn, of the first n events.
@@ -38,10 +39,8 @@ func (l *lane) calibrate(turn time.Duration, n int) error {
 		did++
 	}
 	l.each = max(time.Since(start)/time.Duration(did), 1)
-	if l.each > turn {
-		l.events = spread(n, sampled)
-	}
 	fit := int(turn / l.each)
+	l.events = spread(n, sampled*max(fit, 1))
 	l.chunk, l.passes, l.warm = min(max(fit, 1), len(l.events)), max(fit/len(l.events), 1), max(warmth*fit, 1)
 	l.least = make([]float64, (len(l.events)+l.chunk-1)/l.chunk)
 	for i := range l.least {

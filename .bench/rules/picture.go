@@ -185,5 +185,8 @@ func span(ns float64) string {
 		}
 		ns, unit = ns/1000, larger
 	}
+	if ns == math.Trunc(ns) {
+		return whole(ns) + " " + unit
+	}
 	return significant(ns) + " " + unit
 }

@@ -61,7 +61,7 @@ campaigns() {
 
 kills_and_damage() {
   # shellcheck disable=SC2046 # one argument a package
-  go test -count=1 -timeout 6h $(packages_with 'CLOSEDLOOP_(DEEP|KILLS)')
+  go test -count=1 -timeout 6h $(packages_with 'CLOSEDLOOP_(DEEP|KILLS)|campaign\.Rounds')
 }
 
 models() {

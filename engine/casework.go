@@ -232,7 +232,7 @@ type Correction struct {
 }
 
 // Correct changes the labels of an item, and has the rules decide again: every metric counts it anew, and its case moves to
-// the queue that is asked for now. Effects that were acted on stay so. What was said before stays in the history.
+// the queue that follows from them. Effects that were acted on stay so. What was said before stays in the history.
 func (e *Engine) Correct(ctx context.Context, c Correction) (*Item, error) {
 	change := feedback.Change{
 		By: feedback.Author{Layer: feedback.LayerHuman, Name: c.By.Name}, At: e.now(), Reason: c.Why,

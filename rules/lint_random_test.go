@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/closedloop/closedloop/rules/internal/campaign"
 	"github.com/closedloop/closedloop/rules/internal/lang"
 	"github.com/closedloop/closedloop/sdk/feedback"
 )
@@ -90,7 +91,7 @@ func TestLintIsRightOnRandomEvents(t *testing.T) {
 	shows := func() bool {
 		return codes["contradiction"] > 0 && codes["shadowed"] > 0 && codes["duplicate"] > 0 && codes["always"] > 0
 	}
-	for n := 0; n < rounds(t, 6, 4000) || !shows() && n < 200; n++ {
+	for n := 0; n < campaign.Rounds(t, 6, 4000) || !shows() && n < 200; n++ {
 		text := c.set()
 		set, err := Compile([]File{{Name: "test.yaml", Data: []byte(text)}}, env())
 		if err != nil && strings.Contains(err.Error(), "have the same condition") {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/closedloop/closedloop/rules/internal/campaign"
 	"github.com/closedloop/closedloop/rules/internal/index"
 	"github.com/closedloop/closedloop/rules/internal/lang"
 	"github.com/closedloop/closedloop/sdk/feedback"
@@ -31,9 +32,7 @@ func loop(s *Set) *Set {
 // same sets in which every rule is asked: over groups of both kinds, relabels, suppression, each, modes and on_error.
 func TestFindingRulesDecidesLikeAskingThem(t *testing.T) {
 	t.Parallel()
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
-	r := rand.New(rand.NewPCG(seed, 0))
+	r := campaign.Rand(t)
 	fired, unknown := 0, 0
 	for range 12 {
 		text := mixedSet(r)

@@ -29,7 +29,7 @@ func (a *app) labelCommand() *cobra.Command {
 		Use:   "label ITEM",
 		Short: "Correct what an item was taken to mean",
 		Long: `label puts a person's word above what categorizers and rules say. The rules decide again: every metric counts the item
-anew, and its case moves to the queue that is asked for now. What was said before stays in the history.`,
+anew, and its case moves to the queue that follows from them. What was said before stays in the history.`,
 		Example: "  closedloop label f_01KJQ38XW0 --remove shipping --add packaging/opening --why 'difficult to open, not damaged'",
 		Args:    exact(1, "the id of an item, which closedloop show items lists"),
 		RunE: func(cmd *cobra.Command, args []string) error {

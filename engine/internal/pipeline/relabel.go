@@ -15,7 +15,7 @@ import (
 )
 
 // Correct puts a person's change on top of an item's labels, and decides again. Effects that were acted on stay so;
-// the item's case moves to the queue that the rules ask for now. What is out of range in the change is brought into it,
+// the item's case moves to the queue that the rules ask for then. What is out of range in the change is brought into it,
 // as for a categorizer.
 // The correction is in the audit log.
 func (p *Pipeline) Correct(ctx context.Context, id feedback.ItemID, c feedback.Change) (Report, error) {

@@ -10,6 +10,7 @@ import (
 	"github.com/expr-lang/expr"
 	"github.com/expr-lang/expr/vm"
 
+	"github.com/closedloop/closedloop/rules/internal/campaign"
 	"github.com/closedloop/closedloop/rules/internal/lang"
 	"github.com/closedloop/closedloop/sdk/feedback"
 )
@@ -105,7 +106,7 @@ func TestIndexAgreesWithExpr(t *testing.T) {
 	a.world.fields = append(feedback.Fields(), feedback.AttributeFields(a.world.item, nil)...)
 	schema := environment(a.event())
 	yes, all := 0, 0
-	for all < rounds(t, 20_000, 500_000) {
+	for all < campaign.Rounds(t, 20_000, 5_000_000) {
 		sources := make([]string, 250)
 		programs := make([]*vm.Program, len(sources))
 		for i := range sources {

@@ -5,42 +5,19 @@ import (
 	"maps"
 	"math"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/closedloop/closedloop/rules/internal/campaign"
 	"github.com/closedloop/closedloop/rules/internal/lang"
 	"github.com/closedloop/closedloop/sdk/feedback"
 )
 
-// rounds returns how often a campaign repeats: quick times, or the given share of full when CLOSEDLOOP_DEEP says so.
-func rounds(tb testing.TB, quick, full int) int {
-	s := os.Getenv("CLOSEDLOOP_DEEP")
-	if s == "" {
-		return quick
-	}
-	share, err := strconv.ParseFloat(s, 64)
-	if err != nil {
-		tb.Fatalf("CLOSEDLOOP_DEEP=%s: expected a number such as 0.1", s)
-	}
-	return max(quick, int(share*float64(full)))
-}
-
-// choices returns the source of a test's choices. CLOSEDLOOP_SEED repeats a run.
-func choices(tb testing.TB) author {
-	seed := rand.Uint64()
-	if s := os.Getenv("CLOSEDLOOP_SEED"); s != "" {
-		var err error
-		if seed, err = strconv.ParseUint(s, 10, 64); err != nil {
-			tb.Fatalf("CLOSEDLOOP_SEED=%s: %v", s, err)
-		}
-	}
-	tb.Logf("CLOSEDLOOP_SEED=%d", seed)
-	return author{Rand: rand.New(rand.NewPCG(seed, 0))}
-}
+// choices returns the source of a test's choices.
+func choices(tb testing.TB) author { return author{Rand: campaign.Rand(tb)} }
 
 // author writes random conditions, and the events for them.
 type author struct {

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/closedloop/closedloop/rules/internal/campaign"
 	"github.com/closedloop/closedloop/rules/internal/lang"
 	"github.com/closedloop/closedloop/sdk/feedback"
 )
@@ -101,7 +102,7 @@ func TestIndexAgreesWithTheLoop(t *testing.T) {
 	t.Parallel()
 	a := choices(t)
 	yes, open, all := 0, 0, 0
-	for all < rounds(t, 150_000, 5_000_000) {
+	for all < campaign.Rounds(t, 150_000, 5_000_000) {
 		a.world = a.newWorld()
 		sources := make([]string, []int{5, 10, 30, 100, 400, 1500}[a.IntN(6)])
 		for i := range sources {

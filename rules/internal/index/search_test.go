@@ -5,13 +5,15 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/closedloop/closedloop/rules/internal/campaign"
 )
 
 // The automaton finds exactly the texts that are there, with tables for all states, for some and for the root alone.
 func TestAutomatonFindsAllTexts(t *testing.T) {
 	t.Parallel()
 	a := choices(t)
-	for range rounds(t, 300, 20_000) {
+	for range campaign.Rounds(t, 300, 20_000) {
 		letters := a.pick("ab", "abc", "aé日", "abcdefghijklmnopqrstuvwxyz")
 		text := func(n int) string {
 			out := make([]rune, a.IntN(n))

@@ -12,11 +12,11 @@ import (
 	"github.com/closedloop/closedloop/engine"
 )
 
-// changerEnv makes a victim change its rules all the time, while it ingests.
-const changerEnv = "CLOSEDLOOP_TEST_CHANGER"
+// ingestWhileRulesChange is a victim that changes its rules all the time, while it ingests.
+func ingestWhileRulesChange(v *victim) error { return ingestBeside(v, changeRules) }
 
 // changeRules activates one version of the rules after the other, and goes back every third time.
-func changeRules(ctx context.Context, e *engine.Engine) {
+func changeRules(ctx context.Context, e *engine.Engine) error {
 	path := filepath.Join(e.Dir(), "rules", "route.yaml")
 	text, err := os.ReadFile(path)
 	body, _, _ := strings.Cut(string(text), "# version")
@@ -32,8 +32,7 @@ func changeRules(ctx context.Context, e *engine.Engine) {
 			err = nil // it went back to the first already
 		}
 	}
-	fmt.Fprintln(os.Stderr, err)
-	os.Exit(1)
+	return err
 }
 
 // TestKilledWhileRulesChange kills a running engine whose rules change all the time. After each kill the rules that
@@ -44,7 +43,7 @@ func TestKilledWhileRulesChange(t *testing.T) {
 	random := seeded(t)
 	acked := map[string]bool{}
 	for round := range max(kills(t)/5, 3) {
-		for _, id := range killOne(t, dir, round, random, changerEnv+"=1") {
+		for _, id := range killOne(t, "change rules", dir, round, random) {
 			acked[id] = true
 		}
 		examineRules(t, dir)

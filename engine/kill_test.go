@@ -1,16 +1,9 @@
 package engine_test
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
-	"math/rand/v2"
-	"os"
-	"os/exec"
-	"strconv"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -42,62 +35,52 @@ groups:
         do: [{notify: {destination: team, message: "{text}", digest: 24h}}]
 `
 
-// victimEnv makes the test binary a victim: an engine on this program that ingests until it is killed.
-const victimEnv = "CLOSEDLOOP_TEST_VICTIM"
+// ingestForEver is a victim that acknowledges the external id of every item. Three callers push, each in its own order,
+// while the engine delivers to a destination that is down.
+func ingestForEver(v *victim) error {
+	return ingestBeside(v, func(context.Context, *engine.Engine) error { return nil })
+}
 
-// victim prints the external id of every item that was acknowledged. Three callers push, each in its own order, while
-// the engine delivers to a destination that is down.
-func victim() int {
+// ingestBeside ingests while beside runs too, and returns when something failed.
+func ingestBeside(v *victim, beside func(context.Context, *engine.Engine) error) error {
 	ctx := context.Background()
 	p := &parts{}
 	p.sink.set(sdk.Retry(0, "down"))
-	e, err := engine.Open(ctx, os.Getenv(victimEnv), engine.Options{Native: p.native(), Profile: engine.Small})
+	e, err := engine.Open(ctx, v.dir, engine.Options{Native: p.native(), Profile: engine.Small})
 	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
+		return err
 	}
-	go func() { _ = e.Run(ctx) }()
-	if os.Getenv(changerEnv) != "" {
-		go changeRules(ctx, e)
-	}
-	round := os.Getenv("CLOSEDLOOP_TEST_ROUND")
-	var mu sync.Mutex
-	var wg sync.WaitGroup
-	for caller := range 3 {
-		wg.Go(func() {
-			for n := 0; ; n += caller + 1 {
-				var items []feedback.Item
-				for i := range caller + 1 {
-					it := answer(fmt.Sprintf("%s-%d-%d", round, caller, n+i), float64(n%11), "late #shipping")
-					it.OccurredAt = feedback.TimeOf(time.Now())
-					items = append(items, it)
-				}
-				if _, err := e.Ingest(ctx, "app", items...); err != nil {
-					fmt.Fprintln(os.Stderr, err)
-					return
-				}
-				mu.Lock()
-				for i := range items {
-					fmt.Println(items[i].ExternalID)
-				}
-				mu.Unlock()
+	failed := make(chan error)
+	try := func(do func() error) {
+		go func() {
+			if err := do(); err != nil {
+				failed <- err
 			}
-		})
+		}()
 	}
-	wg.Wait()
-	return 1
+	try(func() error { return e.Run(ctx) })
+	try(func() error { return beside(ctx, e) })
+	for caller := range 3 {
+		try(func() error { return push(ctx, v, e, caller) })
+	}
+	return <-failed
 }
 
-// kills returns how many kills to make: 50, or what CLOSEDLOOP_KILLS says.
-func kills(t *testing.T) int {
-	if s := os.Getenv("CLOSEDLOOP_KILLS"); s != "" {
-		n, err := strconv.Atoi(s)
-		if err != nil {
-			t.Fatal(err)
+// push ingests the items of one caller.
+func push(ctx context.Context, v *victim, e *engine.Engine, caller int) error {
+	for n := 0; ; n += caller + 1 {
+		var items []feedback.Item
+		var ids []string
+		for i := range caller + 1 {
+			it := answer(fmt.Sprintf("%d-%d-%d", v.round, caller, n+i), float64(n%11), "late #shipping")
+			it.OccurredAt = feedback.TimeOf(time.Now())
+			items, ids = append(items, it), append(ids, it.ExternalID)
 		}
-		return n
+		if _, err := e.Ingest(ctx, "app", items...); err != nil {
+			return err
+		}
+		v.ack(ids...)
 	}
-	return 50
 }
 
 // TestKilledAtAnyMoment kills a running engine with SIGKILL again and again on the same state. After each kill every
@@ -108,7 +91,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	random := seeded(t)
 	acked := map[string]bool{}
 	for round := range kills(t) {
-		for _, id := range killOne(t, dir, round, random) {
+		for _, id := range killOne(t, "ingest", dir, round, random) {
 			acked[id] = true
 		}
 		if round%10 == 9 || round == kills(t)-1 {
@@ -119,54 +102,6 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	if len(acked) == 0 {
 		t.Error("nothing was acknowledged: the test shows nothing")
 	}
-}
-
-// seeded returns random numbers whose seed is told, and is CLOSEDLOOP_SEED when that is set.
-func seeded(t *testing.T) *rand.Rand {
-	seed := rand.Uint64()
-	if s := os.Getenv("CLOSEDLOOP_SEED"); s != "" {
-		var err error
-		if seed, err = strconv.ParseUint(s, 10, 64); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Logf("CLOSEDLOOP_SEED=%d", seed)
-	return rand.New(rand.NewPCG(seed, 0))
-}
-
-// killOne starts a victim, kills it, and returns what it acknowledged: one time in five while it opens the state that
-// the victim before left, otherwise after it has acknowledged a little.
-func killOne(t *testing.T, dir string, round int, random *rand.Rand, env ...string) (acked []string) {
-	t.Helper()
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(append(os.Environ(), victimEnv+"="+dir, "CLOSEDLOOP_TEST_ROUND="+strconv.Itoa(round)), env...)
-	var stderr strings.Builder
-	cmd.Stderr = &stderr
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	wait := time.Duration(random.IntN(120)) * time.Millisecond
-	early := random.IntN(5) == 0
-	kill := func() { time.AfterFunc(wait, func() { _ = cmd.Process.Kill() }) }
-	if early {
-		kill()
-	}
-	lines := bufio.NewScanner(out)
-	for lines.Scan() {
-		acked = append(acked, lines.Text())
-		if len(acked) == 1 && !early {
-			kill()
-		}
-	}
-	_ = cmd.Wait()
-	if len(acked) == 0 && !early {
-		t.Fatalf("round %d: the engine did not come up: %s", round, stderr.String())
-	}
-	return acked
 }
 
 // examine opens the state and looks at every item.

@@ -17,8 +17,8 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if os.Getenv(victimEnv) != "" {
-		os.Exit(victim())
+	if name := os.Getenv(victimEnv); name != "" {
+		os.Exit(runVictim(name))
 	}
 	goleak.VerifyTestMain(m)
 }

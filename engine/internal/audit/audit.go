@@ -69,19 +69,23 @@ func digest(payload []byte) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// Append writes the entry at the end of the log and returns it with its number and the digest of the one before it.
-func Append(tx *store.Tx, e Entry) (Entry, error) {
+// Append writes entries at the end of the log, with their numbers and the digests of those before them, and returns the
+// new end.
+func Append(tx *store.Tx, entries ...Entry) (Head, error) {
 	last, err := HeadOf(tx)
 	if err != nil {
-		return Entry{}, err
+		return Head{}, err
 	}
-	e.N, e.Prev = last.N+1, last.Digest
-	payload, err := json.Marshal(e)
-	if err != nil {
-		return Entry{}, fmt.Errorf("audit: entry %d: %w", e.N, err)
+	for _, e := range entries {
+		e.N, e.Prev = last.N+1, last.Digest
+		payload, err := json.Marshal(&e)
+		if err != nil {
+			return Head{}, fmt.Errorf("audit: entry %d: %w", e.N, err)
+		}
+		tx.Set(entryKey(e.N), payload)
+		last = Head{N: e.N, Digest: digest(payload)}
 	}
-	tx.Set(entryKey(e.N), payload)
-	return e, store.PutNew(tx, headKey(), &Head{N: e.N, Digest: digest(payload)})
+	return last, store.PutNew(tx, headKey(), &last)
 }
 
 // HeadOf returns the end of the log, which of an empty one is the zero Head.

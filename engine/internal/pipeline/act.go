@@ -97,7 +97,7 @@ func (w *writer) openCase(s *subject) (feedback.Case, error) {
 	if s.rec.Case == "" {
 		return feedback.Case{}, nil
 	}
-	c, err := records.LoadCase(w.tx, feedback.CaseID(s.rec.Case))
+	c, err := w.caseOf(feedback.CaseID(s.rec.Case))
 	if err != nil || !c.Status.Open() {
 		return feedback.Case{}, err
 	}

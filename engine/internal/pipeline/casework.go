@@ -35,93 +35,57 @@ type acting struct{ who, why string }
 // engineActs is what rules and timers do.
 var engineActs = acting{who: "engine"}
 
-// keepCase writes a case with all that follows from its change: its indexes, the load of its owner, its timer, and what
-// the audit log says. before is nil for a case that is new. A case without a new line in its history has not changed.
+// keepCase has a case change: with the load of its owner, what the audit log says, and, at the end of the update, its
+// indexes and its timer. before is nil for a case that is new. A case without a new line in its history has not changed.
 func (w *writer) keepCase(before, after *feedback.Case, by acting) error {
 	lines := after.HistoryBefore + len(after.History)
-	if before != nil && lines == before.HistoryBefore+len(before.History) {
-		return nil
-	}
-	if before == nil {
+	switch {
+	case before == nil:
 		if err := w.indexNew(after); err != nil {
 			return err
 		}
-	} else {
-		w.unindex(before, after)
+	case lines == before.HistoryBefore+len(before.History):
+		return nil
+	case before.Status.Open():
+		w.burden(before.Owner, -1)
 	}
-	w.indexCase(after)
-	w.schedule(before, after)
+	if after.Status.Open() {
+		w.burden(after.Owner, 1)
+	}
 	data, err := records.CaseDelta(before, after)
 	if err != nil {
 		return err
 	}
-	_, err = audit.Append(w.tx, audit.Entry{
+	w.memory.book.turn(before, after)
+	w.said(audit.Entry{
 		At: w.at, Kind: "case." + after.History[len(after.History)-1].Kind, Who: by.who, What: string(after.ID), Why: by.why, Data: data,
 	})
 	w.told.kase(*after)
-	return errors.Join(err, put(w.tx, records.CaseKey(after.ID), after, before == nil))
+	return nil
 }
+
+// said has the audit log say something at the end of the update.
+func (w *writer) said(e audit.Entry) { w.memory.book.acts = append(w.memory.book.acts, e) }
 
 // indexNew has a new case found again by its customer.
 func (w *writer) indexNew(c *feedback.Case) error {
 	if c.Customer == "" {
 		return nil
 	}
-	latest, err := records.LatestCases(w.tx, c.Customer)
+	latest, err := w.latestOf(c.Customer)
 	if err != nil {
 		return err
 	}
 	latest.Add(c.ID)
+	latest.changed = true
 	w.tx.Set(records.CustomerCaseKey(c.Customer, c.ID), nil)
-	return store.Put(w.tx, records.LatestCasesKey(c.Customer), latest)
-}
-
-// unindex takes a case out of the indexes in which it is not any more.
-func (w *writer) unindex(before, after *feedback.Case) {
-	if before.Status != after.Status {
-		w.tx.Delete(records.CaseStatusKey(before.Status, before.ID))
-	}
-	if !before.Status.Open() {
-		return
-	}
-	w.burden(before.Owner, -1)
-	if due := records.DueOf(before); !after.Status.Open() || before.Queue != after.Queue || due != records.DueOf(after) {
-		w.tx.Delete(records.OpenCaseKey(before.Queue, due, before.ID))
-	}
-}
-
-func (w *writer) indexCase(c *feedback.Case) {
-	w.tx.Set(records.CaseStatusKey(c.Status, c.ID), nil)
-	if c.Status.Open() {
-		w.burden(c.Owner, 1)
-		w.tx.Set(records.OpenCaseKey(c.Queue, records.DueOf(c), c.ID), records.OpenCaseValue(c))
-	}
-}
-
-// schedule sets the timer of a case for what is due next. A timer that is left over finds nothing to do.
-func (w *writer) schedule(before, after *feedback.Case) {
-	due := w.dueNext(after)
-	if before != nil {
-		if was := w.dueNext(before); was != 0 && was != due {
-			w.tx.ClearTimer(was, TimerCase, string(after.ID))
-		}
-	}
-	if due != 0 {
-		w.tx.SetTimer(due, TimerCase, string(after.ID), nil)
-	}
-}
-
-func (w *writer) dueNext(c *feedback.Case) feedback.Time {
-	return cases.Next(c, w.rules.Escalations(c.Rule), w.rules)
+	return nil
 }
 
 // lookAt does what is due for a case. One that is gone has nothing due.
 func (w *writer) lookAt(id feedback.CaseID) error {
-	c, err := records.LoadCase(w.tx, id)
-	if errors.Is(err, store.ErrNotFound) {
-		return nil
-	}
-	if err != nil {
+	c, err := w.known(id)
+	if c == nil || err != nil {
 		return err
 	}
 	after, err := w.overdue(c)
@@ -178,7 +142,7 @@ func (w *writer) contact(s *subject) error {
 	if s.outcome != OutcomeNew || it.Customer.ID == "" {
 		return nil
 	}
-	latest, err := records.LatestCases(w.tx, it.Customer.ID)
+	latest, err := w.latestOf(it.Customer.ID)
 	if err != nil {
 		return err
 	}
@@ -207,13 +171,13 @@ func (w *writer) contact(s *subject) error {
 }
 
 // contactable returns the latest case that is open, or else the latest that was resolved recently, or nil.
-func (w *writer) contactable(latest *records.CustomerCases) (resolved *feedback.Case, err error) {
+func (w *writer) contactable(latest *latest) (resolved *feedback.Case, err error) {
 	for i := len(latest.Cases) - 1; i >= 0; i-- {
-		c, err := records.LoadCase(w.tx, latest.Cases[i])
+		c, err := w.known(latest.Cases[i])
 		switch {
-		case errors.Is(err, store.ErrNotFound):
 		case err != nil:
 			return nil, err
+		case c == nil:
 		case c.Status.Open():
 			return c, nil
 		case resolved == nil && c.Status == feedback.CaseResolved && w.at < c.ResolvedAt.Add(recently):
@@ -239,7 +203,7 @@ type CaseChange struct {
 // and its entry in the audit log are one update. It fails with ErrCaseChanged when the case is not as it was expected.
 func (p *Pipeline) ChangeCase(ctx context.Context, ch CaseChange) (after feedback.Case, err error) {
 	err = p.overTime(ctx, ch.At, func(w *writer) error {
-		c, err := records.LoadCase(w.tx, ch.Case)
+		c, err := w.caseOf(ch.Case)
 		if err != nil {
 			return fmt.Errorf("case %s: %w", ch.Case, err)
 		}
@@ -303,7 +267,6 @@ func (w *writer) adopt(c *feedback.Case) error {
 	if err := w.indexNew(c); err != nil {
 		return err
 	}
-	w.burden(c.Owner, -1)
 	w.indexCase(c)
 	w.schedule(nil, c)
 	return store.Put(w.tx, records.CaseKey(c.ID), c)

@@ -29,6 +29,7 @@ type memory struct {
 	turns     map[string]int
 	loads     map[string]int
 	board     board
+	book      casebook
 	touched   []rules.Instance // rules that hold over time whose windows have changed, each once
 	seen      map[rules.Instance]bool
 }
@@ -143,7 +144,7 @@ func (w *writer) remember() error {
 	for owner, n := range w.memory.loads {
 		w.setNumber(records.LoadKey(owner), n)
 	}
-	return w.memory.board.write(w)
+	return errors.Join(w.memory.board.write(w), w.writeCases())
 }
 
 // loadOf returns the number of open cases of an owner.

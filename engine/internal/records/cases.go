@@ -1,9 +1,7 @@
 package records
 
 import (
-	"encoding/json"
 	"errors"
-	"fmt"
 	"math"
 	"strings"
 
@@ -175,72 +173,6 @@ func EachCase(s *store.Snapshot, yield func(*feedback.Case) (bool, error)) error
 		Present(c)
 		return yield(c)
 	})
-}
-
-// CaseDelta writes the members of a case that differ, before and after, and the lines that its history has gained. The
-// customer is left out: what is said here cannot be taken back. Of a new case it says where it is; its line says what was
-// promised.
-func CaseDelta(before, after *feedback.Case) (json.RawMessage, error) {
-	var delta struct {
-		Before map[string]json.RawMessage `json:"before,omitempty"`
-		After  map[string]json.RawMessage `json:"after,omitempty"`
-		Lines  []feedback.CaseEvent       `json:"lines,omitempty"`
-	}
-	lines := after.HistoryBefore + len(after.History)
-	var a, b map[string]json.RawMessage
-	var err error
-	if before != nil {
-		lines -= before.HistoryBefore + len(before.History)
-		was, is := grown(before, after)
-		if a, err = members(was); err != nil {
-			return nil, err
-		}
-		b, err = members(is)
-	} else {
-		b, err = members(&feedback.Case{
-			Item: after.Item, Rule: after.Rule, Status: after.Status, Queue: after.Queue, Owner: after.Owner, Priority: after.Priority,
-			OpenedAt: after.OpenedAt,
-		})
-	}
-	if err != nil {
-		return nil, err
-	}
-	for name, v := range a {
-		if string(b[name]) == string(v) {
-			delete(a, name)
-			delete(b, name)
-		}
-	}
-	delta.Before, delta.After = a, b
-	delta.Lines = after.History[max(0, len(after.History)-lines):]
-	return json.Marshal(delta)
-}
-
-// grown leaves out of the lists that only grow what was there before.
-func grown(before, after *feedback.Case) (was, is *feedback.Case) {
-	a, b := *before, *after
-	b.Attempts = b.Attempts[min(len(a.Attempts), len(b.Attempts)):]
-	b.Items = b.Items[min(len(a.Items), len(b.Items)):]
-	b.Past = b.Past[min(len(a.Past), len(b.Past)):]
-	a.Attempts, a.Items, a.Past = nil, nil, nil
-	return &a, &b
-}
-
-// members returns the members of a case but for its id, its customer and its history.
-func members(c *feedback.Case) (m map[string]json.RawMessage, err error) {
-	short := *c
-	short.History, short.HistoryBefore = nil, 0
-	b, err := json.Marshal(&short)
-	if err == nil {
-		err = json.Unmarshal(b, &m)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("case %s: %w", c.ID, err)
-	}
-	for _, name := range [...]string{"id", "customer"} {
-		delete(m, name)
-	}
-	return m, nil
 }
 
 // LatestCases returns the latest cases of a customer, of whom there may be none.

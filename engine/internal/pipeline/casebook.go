@@ -1,0 +1,160 @@
+package pipeline
+
+import (
+	"errors"
+
+	"github.com/closedloop/closedloop/engine/internal/audit"
+	"github.com/closedloop/closedloop/engine/internal/cases"
+	"github.com/closedloop/closedloop/engine/internal/records"
+	"github.com/closedloop/closedloop/engine/internal/store"
+	"github.com/closedloop/closedloop/sdk/feedback"
+)
+
+// casebook holds the cases that an update has read or changed, so that each is read once, and written once with its
+// indexes and its timer, whatever happens to it in between.
+type casebook struct {
+	pages   map[feedback.CaseID]*page
+	changed []*page // in the order of their first change
+	latest  map[string]*latest
+	acts    []audit.Entry // what the audit log is to say of the update
+}
+
+// page is a case as the store has it, nil for a new one, and as the update leaves it.
+type page struct {
+	stored, now *feedback.Case
+	changed     bool
+}
+
+// latest are the latest cases of a customer.
+type latest struct {
+	records.CustomerCases
+	changed bool
+}
+
+// caseOf returns a case as the update has left it so far. It must not be changed in place.
+func (w *writer) caseOf(id feedback.CaseID) (*feedback.Case, error) {
+	b := &w.memory.book
+	if p := b.pages[id]; p != nil {
+		return p.now, nil
+	}
+	c, err := records.LoadCase(w.tx, id)
+	if err == nil {
+		b.page(id, c)
+	}
+	return c, err
+}
+
+// page returns the page of a case, which is a new one when there was none.
+func (b *casebook) page(id feedback.CaseID, stored *feedback.Case) *page {
+	p := b.pages[id]
+	if p == nil {
+		p = &page{stored: stored, now: stored}
+		if b.pages == nil {
+			b.pages = map[feedback.CaseID]*page{}
+		}
+		b.pages[id] = p
+	}
+	return p
+}
+
+// turn has a case be as it is after a change. before is nil for a new one.
+func (b *casebook) turn(before, after *feedback.Case) {
+	p := b.page(after.ID, before)
+	c := *after
+	p.now = &c
+	if !p.changed {
+		p.changed = true
+		b.changed = append(b.changed, p)
+	}
+}
+
+// latestOf returns the latest cases of a customer, as the update has left them so far.
+func (w *writer) latestOf(customer string) (*latest, error) {
+	b := &w.memory.book
+	if l := b.latest[customer]; l != nil {
+		return l, nil
+	}
+	stored, err := records.LatestCases(w.tx, customer)
+	if err != nil {
+		return nil, err
+	}
+	if b.latest == nil {
+		b.latest = map[string]*latest{}
+	}
+	l := &latest{CustomerCases: *stored}
+	b.latest[customer] = l
+	return l, nil
+}
+
+// writeCases writes what the update has changed of cases, and what the audit log says of it.
+func (w *writer) writeCases() error {
+	b := &w.memory.book
+	for _, p := range b.changed {
+		if p.stored != nil {
+			w.unindex(p.stored, p.now)
+		}
+		w.indexCase(p.now)
+		w.schedule(p.stored, p.now)
+		if err := put(w.tx, records.CaseKey(p.now.ID), p.now, p.stored == nil); err != nil {
+			return err
+		}
+	}
+	for customer, l := range b.latest {
+		if l.changed {
+			if err := store.Put(w.tx, records.LatestCasesKey(customer), &l.CustomerCases); err != nil {
+				return err
+			}
+		}
+	}
+	if len(b.acts) == 0 {
+		return nil
+	}
+	_, err := audit.Append(w.tx, b.acts...)
+	return err
+}
+
+// unindex takes a case out of the indexes in which it is not any more.
+func (w *writer) unindex(before, after *feedback.Case) {
+	if before.Status != after.Status {
+		w.tx.Delete(records.CaseStatusKey(before.Status, before.ID))
+	}
+	if !before.Status.Open() {
+		return
+	}
+	if due := records.DueOf(before); !after.Status.Open() || before.Queue != after.Queue || due != records.DueOf(after) {
+		w.tx.Delete(records.OpenCaseKey(before.Queue, due, before.ID))
+	}
+}
+
+func (w *writer) indexCase(c *feedback.Case) {
+	w.tx.Set(records.CaseStatusKey(c.Status, c.ID), nil)
+	if c.Status.Open() {
+		w.tx.Set(records.OpenCaseKey(c.Queue, records.DueOf(c), c.ID), records.OpenCaseValue(c))
+	}
+}
+
+// schedule sets the timer of a case for what is due next. A timer that is left over finds nothing to do.
+func (w *writer) schedule(before, after *feedback.Case) {
+	due := w.dueNext(after)
+	if before != nil {
+		if was := w.dueNext(before); was != 0 && was != due {
+			w.tx.ClearTimer(was, TimerCase, string(after.ID))
+		}
+	}
+	if due != 0 {
+		w.tx.SetTimer(due, TimerCase, string(after.ID), nil)
+	}
+}
+
+func (w *writer) dueNext(c *feedback.Case) feedback.Time {
+	return cases.Next(c, w.rules.Escalations(c.Rule), w.rules)
+}
+
+// known returns a case that may be gone, in which case it is nil.
+func (w *writer) known(id feedback.CaseID) (*feedback.Case, error) {
+	c, err := w.caseOf(id)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, nil
+	}
+	return c, err
+}

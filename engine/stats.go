@@ -3,6 +3,7 @@ package engine
 import (
 	"cmp"
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"time"
@@ -226,11 +227,7 @@ func (st *Stats) scan(snap *store.Snapshot) error {
 	if err != nil {
 		return err
 	}
-	err = records.EachCase(snap, func(c *feedback.Case) (bool, error) {
-		st.Cases.add(c)
-		return true, nil
-	})
-	if err != nil {
+	if st.Cases, err = countCases(snap); err != nil {
 		return err
 	}
 	err = records.Each(snap, records.AlertPrefix(), nil, false, func(*rules.AlertState) (bool, error) {
@@ -253,18 +250,24 @@ func (st *Stats) scan(snap *store.Snapshot) error {
 	})
 }
 
-func (n *CaseCounts) add(c *feedback.Case) {
-	switch {
-	case c.Status.Open():
-		n.Open++
-		if c.BreachedAt != 0 {
-			n.Breached++
-		}
-	case c.Status == feedback.CaseResolved:
-		n.Resolved++
-	default:
-		n.Closed++
+// countCases counts the cases by what the indexes tell.
+func countCases(snap *store.Snapshot) (n CaseCounts, err error) {
+	queues, err := records.OpenQueues(snap)
+	for _, queue := range queues {
+		err = errors.Join(err, records.OpenCases(snap, queue, func(c records.OpenCase) (bool, error) {
+			n.Open++
+			if c.Breached {
+				n.Breached++
+			}
+			return true, nil
+		}))
 	}
+	for status, to := range map[feedback.CaseStatus]*int{feedback.CaseResolved: &n.Resolved, feedback.CaseClosed: &n.Closed} {
+		var e error
+		*to, e = records.CountCases(snap, status)
+		err = errors.Join(err, e)
+	}
+	return n, err
 }
 
 // outgoing counts a delivery. They come by destination, in their order.

@@ -138,7 +138,7 @@ func (w *world) kept() {
 	for _, c := range w.cases() {
 		status = append(status, fmt.Sprintf("%s %s", c.Status, c.ID))
 		if c.Status.Open() {
-			open = append(open, fmt.Sprintf("%s %d %s %s %s", c.Queue, records.DueOf(&c), c.ID, c.Status, c.Owner))
+			open = append(open, fmt.Sprintf("%s %d %s %s %s %t %t", c.Queue, records.DueOf(&c), c.ID, c.Status, c.Owner, c.BreachedAt != 0, c.OverdueAt != 0))
 			loads[c.Owner]++
 		}
 		if due := cases.Next(&c, w.Rules().Escalations(c.Rule), w.Rules()); due != 0 {
@@ -150,7 +150,7 @@ func (w *world) kept() {
 		queues, err := records.OpenQueues(s)
 		for _, q := range queues {
 			err = errors.Join(err, records.OpenCases(s, q, func(e records.OpenCase) (bool, error) {
-				gotOpen = append(gotOpen, fmt.Sprintf("%s %d %s %s %s", e.Queue, e.Due, e.ID, e.Status, e.Owner))
+				gotOpen = append(gotOpen, fmt.Sprintf("%s %d %s %s %s %t %t", e.Queue, e.Due, e.ID, e.Status, e.Owner, e.Breached, e.Overdue))
 				return true, nil
 			}))
 		}

@@ -73,7 +73,22 @@ func OpenCaseKey(queue string, due feedback.Time, id feedback.CaseID) []byte {
 }
 
 // OpenCaseValue is the value of an OpenCaseKey: what cases are chosen by without reading them.
-func OpenCaseValue(c *feedback.Case) []byte { return []byte(string(c.Status) + "\x00" + c.Owner) }
+func OpenCaseValue(c *feedback.Case) []byte {
+	late := ""
+	if c.BreachedAt != 0 {
+		late += breachedMark
+	}
+	if c.OverdueAt != 0 {
+		late += overdueMark
+	}
+	return []byte(string(c.Status) + "\x00" + c.Owner + "\x00" + late)
+}
+
+// The marks of an OpenCaseValue.
+const (
+	breachedMark = "b"
+	overdueMark  = "o"
+)
 
 func openCases(queue string) store.Key { return store.NewKey('i').Str(byOpenCase).Str(queue) }
 
@@ -94,6 +109,8 @@ type OpenCase struct {
 	Queue  string
 	Due    feedback.Time // see DueOf
 	Owner  string
+	// Breached and Overdue tell whether BreachedAt and OverdueAt are set.
+	Breached, Overdue bool
 }
 
 // OpenCases calls yield with the open cases of a queue, what is due first first, until it returns false.
@@ -102,12 +119,25 @@ func OpenCases(s *store.Snapshot, queue string, yield func(OpenCase) (bool, erro
 		r := store.ReadKey(key)
 		_ = r.Str()
 		status, owner, _ := strings.Cut(string(value), "\x00")
-		c := OpenCase{Queue: r.Str(), Due: r.Time(), ID: feedback.CaseID(r.Str()), Status: feedback.CaseStatus(status), Owner: owner}
+		owner, late, _ := strings.Cut(owner, "\x00")
+		c := OpenCase{
+			Queue: r.Str(), Due: r.Time(), ID: feedback.CaseID(r.Str()), Status: feedback.CaseStatus(status), Owner: owner,
+			Breached: strings.Contains(late, breachedMark), Overdue: strings.Contains(late, overdueMark),
+		}
 		if err := r.Err(); err != nil {
 			return false, err
 		}
 		return yield(c)
 	})
+}
+
+// CountCases returns how many cases have a status, without reading them.
+func CountCases(s *store.Snapshot, status feedback.CaseStatus) (n int, err error) {
+	err = s.Scan(store.NewKey('i').Str(byCase).Str(string(status)).Bytes(), nil, false, func(_, _ []byte) (bool, error) {
+		n++
+		return true, nil
+	})
+	return n, err
 }
 
 // OpenQueues returns the queues that have open cases, which may be one without a name, by stepping from one to the next.

@@ -77,6 +77,7 @@ var directions = []row{
 	{"engine/internal/scaffold/...", []string{"engine/internal/scaffold/...", "sdk", "sdk/suggest", "sdk/rust", "sdk/c", "sdk/assemblyscript"}},
 	{"engine/internal/admin", nil},
 	{"engine/docs", nil},
+	{"engine/internal/testdisk", []string{xsys}},
 	{"engine/internal/house", nil},
 	{"engine/internal/cli", []string{"engine/...", "rules/...", "sdk/...", "plugins/...", cobra, pflag, zerolog, xterm, xtext}},
 	{"engine/cmd/closedloop", []string{"engine/internal/cli"}},

@@ -15,7 +15,7 @@ import (
 )
 
 func diskParts() map[string]func(dir string) error {
-	return map[string]func(dir string) error{"run full": runFull, "fail": runFailing}
+	return map[string]func(dir string) error{"run full": runFull}
 }
 
 // mounted makes a file system of so many bytes in a file under dir and mounts it.
@@ -137,61 +137,6 @@ func TestFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	expectSome(t, s, acked)
-	if err := s.Close(); err != nil {
-		t.Error(err)
-	}
-}
-
-// runFailing writes until a commit fails, and then exits as a crash does.
-func runFailing(dir string) error {
-	s, err := Open(dir, small())
-	if err != nil {
-		return err
-	}
-	for i := 0; ; i++ {
-		if err := putSome(s, i); err != nil {
-			again := putSome(s, i)
-			fmt.Printf("failed %v, then %v, after: %v\n", errors.Is(err, ErrPoisoned), errors.Is(again, ErrPoisoned), err)
-			os.Exit(0)
-		}
-		fmt.Println("acked", i+1)
-	}
-}
-
-// A device that fails to write poisons the store, and what was acknowledged before is there when it works again.
-func TestFailingDevice(t *testing.T) {
-	t.Parallel()
-	outer := filepath.Join(t.TempDir(), "outer")
-	if err := os.Mkdir(outer, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := unix.Mount("tmpfs", outer, "tmpfs", 0, "size=24m"); err != nil {
-		t.Skipf("SKIPPED: this test needs root: mounting a tmpfs: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := unix.Unmount(outer, unix.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-	})
-	image, mnt := mounted(t, outer, 128<<20) // more than the tmpfs holds
-	dir := filepath.Join(mnt, "state")
-	out, err := child("fail", dir).Output()
-	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
-	last := lines[len(lines)-1]
-	t.Log(last)
-	if err != nil || !strings.HasPrefix(last, "failed true, then true") {
-		t.Fatalf("%v: %s", err, last)
-	}
-	// The device works again.
-	if err := errors.Join(unix.Unmount(mnt, 0), unix.Mount("tmpfs", outer, "tmpfs", unix.MS_REMOUNT, "size=200m")); err != nil {
-		t.Fatal(err)
-	}
-	run(t, "mount", "-o", "loop", image, mnt)
-	s, err := Open(dir, small())
-	if err != nil {
-		t.Fatal(err)
-	}
-	expectSome(t, s, len(lines)-1)
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}

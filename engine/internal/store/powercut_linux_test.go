@@ -1,0 +1,95 @@
+package store
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/closedloop/closedloop/engine/internal/testdisk"
+)
+
+// TestPowerCuts cuts the power under a store that writes, on a real ext4: each sector that was not flushed is lost or
+// kept by chance. What was acknowledged is there when the machine is on again, and nothing else is.
+func TestPowerCuts(t *testing.T) {
+	t.Parallel()
+	r := random(t)
+	disk := testdisk.New(t, 192<<20)
+	var o oracle
+	dir := filepath.Join(disk.Dir(), "state")
+	updates, built, opening := 0, 0, 0
+	n := rounds(t, 4, 100)
+	for round := range n {
+		wait := time.Duration(r.Int64N(int64(400 * time.Millisecond)))
+		early := round > 0 && r.IntN(3) == 0
+		if early {
+			wait /= 30
+		}
+		var once sync.Once
+		dark := make(chan struct{})
+		last := o.watch(t, dir, func(c *exec.Cmd, open bool) {
+			if open || early {
+				once.Do(func() {
+					time.AfterFunc(wait, func() {
+						disk.Cut(r, func() { _ = c.Process.Kill() })
+						close(dark)
+					})
+				})
+			}
+		})
+		<-dark
+		if last != "" {
+			t.Fatalf("it ended by itself: %.4000s", last)
+		}
+		disk.Restart()
+		if !o.opened {
+			opening++
+		}
+		updates = o.examine(t, dir)
+		if round%10 == 9 || round == n-1 {
+			t.Logf("%d updates", updates)
+			built += tables(t, dir)
+			o = oracle{}
+			if err := os.RemoveAll(dir); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	t.Logf("%d power cuts, %d of them within Open; %d tables were written meanwhile; the device: %+v", n, opening, built, disk.Counts())
+}
+
+// TestFailingDevice has a device fail at some moment, and then lose its power. However the process ended, what was
+// acknowledged is there when the device works again.
+func TestFailingDevice(t *testing.T) {
+	t.Parallel()
+	r := random(t)
+	ends := map[string]int{}
+	for round := range rounds(t, 3, 30) {
+		disk := testdisk.New(t, 96<<20)
+		dir := filepath.Join(disk.Dir(), "state")
+		failure := [...]testdisk.Failure{testdisk.WritesFail, testdisk.FlushesFail, testdisk.EverythingOff}[round%3]
+		wait := time.Duration(r.Int64N(int64(300 * time.Millisecond)))
+		var o oracle
+		var once sync.Once
+		last := o.watch(t, dir, func(c *exec.Cmd, open bool) {
+			if open {
+				once.Do(func() { time.AfterFunc(wait, func() { disk.Fail(failure) }) })
+			}
+		})
+		switch {
+		case strings.Contains(last, ErrPoisoned.Error()):
+			ends["poisoned"]++
+		case strings.Contains(last, "SIGBUS"):
+			ends["ended by the system"]++
+		default:
+			t.Fatalf("it ended with %.4000s", last)
+		}
+		disk.Cut(r, func() {})
+		disk.Restart()
+		o.examine(t, dir)
+	}
+	t.Log(ends)
+}

@@ -31,5 +31,11 @@ func (e *Engine) EachPast(ctx context.Context, until feedback.Time, yield func(f
 	})
 }
 
+// Loop runs without a socket: in virtual time nothing may wait for the network.
+func (e *Engine) Loop(ctx context.Context) error { return e.loop(ctx) }
+
+// Updates returns how many updates the store has made durable since it was opened.
+func (e *Engine) Updates() uint64 { return e.store.Stats().Updates }
+
 // Before is before.
 var Before = before

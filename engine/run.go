@@ -47,6 +47,11 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 	defer stop()
 	e.opts.Logger.Info().Str("program", e.Name()).Str("socket", server.Path()).Msg("running")
+	return e.loop(ctx)
+}
+
+// loop is all that Run does until ctx ends.
+func (e *Engine) loop(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	for i := range e.program.Sources {
 		if src := &e.program.Sources[i]; src.Manifest.Can(sdk.AbilityPoll) {

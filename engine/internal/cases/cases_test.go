@@ -2,12 +2,9 @@ package cases
 
 import (
 	"errors"
-	"slices"
 	"strings"
 	"testing"
 	"time"
-
-	"pgregory.net/rapid"
 
 	"github.com/closedloop/closedloop/sdk/feedback"
 )
@@ -188,92 +185,5 @@ func TestHistoryIsBounded(t *testing.T) {
 	}
 	if len(c.History) != maxHistory || c.HistoryBefore != 1001-maxHistory {
 		t.Errorf("%d lines and %d before them", len(c.History), c.HistoryBefore)
-	}
-}
-
-// TestAnyOrderOfTransitions applies random transitions and checks what must hold of any case.
-func TestAnyOrderOfTransitions(t *testing.T) {
-	t.Parallel()
-	rapid.Check(t, func(rt *rapid.T) {
-		calendar := rapid.SampledFrom([]string{"", "half"}).Draw(rt, "calendar")
-		now := monday
-		c := Open(answer("1", 3), Promise{Rule: "r", Response: 48 * time.Hour, Resolution: 96 * time.Hour, Calendar: calendar}, now, elapsed{})
-		var running, spent time.Duration // what the response has used of its 48 hours since it was promised
-		responded := false
-		for n := range rapid.IntRange(1, 25).Draw(rt, "steps") {
-			step := time.Duration(rapid.IntRange(0, 30).Draw(rt, "hours")) * time.Hour
-			now = now.Add(step)
-			if !c.Status.Held() && c.Status.Open() {
-				running = step
-				if calendar == "half" {
-					running /= 2
-				}
-				spent += running
-			}
-			before := c
-			var err error
-			switch rapid.IntRange(0, 9).Draw(rt, "what") {
-			case 0:
-				c = Assign(c, rapid.SampledFrom([]string{"", "care", "product"}).Draw(rt, "queue"), rapid.SampledFrom([]string{"", "anna", "ben"}).Draw(rt, "owner"), "x", now)
-			case 1:
-				c, err = Attempted(c, feedback.Attempt{By: "anna", Channel: "phone", Result: "reached"}, now)
-				responded = responded || err == nil
-			case 2:
-				c, err = Hold(c, n%2 == 0, "why", "x", now, elapsed{})
-			case 3:
-				c, err = Resume(c, "x", now, elapsed{})
-			case 4:
-				c, err = Resolve(c, Resolution{Outcome: "done"}, "x", now)
-			case 5:
-				c, err = Close(c, Resolution{Outcome: "done", RootCause: "r", Action: "a"}, "x", now)
-			case 6:
-				if c, err = Reopen(c, "why", "x", now, elapsed{}); err == nil {
-					spent, responded = 0, false
-				}
-			case 7:
-				c = Overrun(Breach(c, now), now)
-			case 8:
-				was := c.Status
-				c = Contacted(c, answer("1", 3), answer(string(rune('a'+n)), float64(rapid.IntRange(0, 10).Draw(rt, "score"))), now, elapsed{})
-				if was == feedback.CaseResolved && c.Status == feedback.CaseReopened {
-					spent, responded = 0, false
-				}
-			case 9:
-				c, err = Begin(c, "x", now)
-			}
-			checkCase(rt, &before, &c, err, now, spent, responded)
-		}
-	})
-}
-
-func checkCase(rt *rapid.T, before, c *feedback.Case, err error, now feedback.Time, spent time.Duration, responded bool) {
-	if err != nil {
-		if !errors.Is(err, ErrTransition) && !errors.Is(err, ErrMissing) {
-			rt.Fatalf("error %v", err)
-		}
-		if len(c.History) != len(before.History) || c.Status != before.Status {
-			rt.Fatalf("a refused transition changed the case from %+v to %+v", before, c)
-		}
-	}
-	if !slices.Equal(c.History[:len(before.History)], before.History) {
-		rt.Fatalf("history was rewritten: %+v", c.History)
-	}
-	if !c.Status.Open() && (c.DueAt != 0 || c.ResolveBy != 0 || c.ResolvedAt == 0) {
-		rt.Fatalf("an ended case with a clock: %+v", c)
-	}
-	if c.Status.Held() && (c.DueAt != 0 || c.ResolveBy != 0) {
-		rt.Fatalf("a held case with a running clock: %+v", c)
-	}
-	if c.Status == feedback.CaseClosed && (c.Outcome == "" || c.RootCause == "" || c.Action == "") {
-		rt.Fatalf("closed without saying how: %+v", c)
-	}
-	if c.Status.Open() && !c.Status.Held() && !responded {
-		want := 48*time.Hour - spent
-		if got := (elapsed{}).Left(now, c.DueAt, c.Calendar); got != max(want, 0) && want > time.Millisecond {
-			rt.Fatalf("%v are left of the response, want %v: %+v", got, want, c)
-		}
-	}
-	if responded && c.DueAt != 0 {
-		rt.Fatalf("a response is due after one: %+v", c)
 	}
 }

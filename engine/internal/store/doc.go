@@ -11,6 +11,10 @@
 //   - A disk that runs full is ErrFull to the caller, and updates succeed again once there is space.
 //   - After an I/O error in a commit every update is ErrPoisoned until the directory is opened anew.
 //
+// What is due later is a Timer, set in the update that finds it so under a kind that the package which does it names.
+// A further kind takes such a name, and a line where the engine hands out what is due (engine.fireDue; pipeline.wake for
+// what changes records), which takes the timer in the update that has its effect.
+//
 // One use:
 //
 //	s, err := store.Open(dir, store.Options{})

@@ -17,6 +17,9 @@ const (
 	// Small takes 2,000 such items a second in 64 MiB, when the process has a soft memory limit (GOMEMLIMIT) of
 	// 60 MiB. The pages of mapped files come on top; the system takes them back when it needs them.
 	Small Profile = "small"
+	// Still is Small without a compaction in the background, whose clock ticks 20 times a second: for tests in virtual
+	// time, of stores that stay small.
+	Still Profile = "still"
 )
 
 // badgerOptions are the options that the rules of this package need, sized by profile.
@@ -41,6 +44,9 @@ func (p Profile) badgerOptions(dir string) (badger.Options, error) {
 	case Small:
 		return o.WithMemTableSize(3584 << 10).WithNumMemtables(1).WithIndexCacheSize(2 << 20).WithBaseLevelSize(8 << 20).
 			WithNumLevelZeroTables(4).WithNumLevelZeroTablesStall(10).WithNumGoroutines(1), nil
+	case Still:
+		o, err := Small.badgerOptions(dir)
+		return o.WithNumCompactors(0), err
 	}
 	return o, fmt.Errorf("store: profile %q is unknown; expected %q or %q", p, Server, Small)
 }

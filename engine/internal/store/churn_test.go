@@ -3,6 +3,7 @@ package store
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -50,13 +51,30 @@ func churnState(w, updates int) map[int]func() []byte {
 
 // churn is the part of a child that writes until it fails or is ended.
 func churn(dir string) error {
+	return churnBeside(dir, func(*Store) error { select {} })
+}
+
+// churnAndCompact is the part of a child that compacts again and again besides.
+func churnAndCompact(dir string) error {
+	return churnBeside(dir, func(s *Store) error {
+		for {
+			if _, err := s.Compact(context.Background(), nil); err != nil {
+				return err
+			}
+		}
+	})
+}
+
+// churnBeside writes while beside runs too, until one of them fails.
+func churnBeside(dir string, beside func(*Store) error) error {
 	fmt.Println("opening")
 	s, err := Open(dir, small())
 	if err != nil {
 		return err
 	}
 	fmt.Println("open")
-	failed := make(chan error, churnWriters)
+	failed := make(chan error, churnWriters+1)
+	go func() { failed <- beside(s) }()
 	for w := range churnWriters {
 		go func() {
 			for {
@@ -157,6 +175,7 @@ func sameChurn(sn *Snapshot, w int, want map[int]func() []byte) error {
 
 // oracle knows what a store has acknowledged over the lives of the processes that worked on it.
 type oracle struct {
+	part   string            // of the child. Defaults to the churn.
 	acked  [churnWriters]int // updates of each writer
 	lives  int               // since the store was examined
 	opened bool              // in the last life
@@ -166,7 +185,7 @@ type oracle struct {
 // returns when the child has ended: with what it said in the end, unless it was killed. It is the fault that makes it end.
 func (o *oracle) watch(t *testing.T, dir string, fault func(c *exec.Cmd, open bool)) (last string) {
 	t.Helper()
-	c := child("churn", dir)
+	c := child(cmp.Or(o.part, "churn"), dir)
 	out, err := c.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

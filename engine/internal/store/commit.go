@@ -20,9 +20,25 @@ func (s *Store) commitLoop() {
 		case <-s.wake:
 			s.gather(last)
 			last = s.finish(s.take())
+		case chore := <-s.chores:
+			s.alone(chore)
 		case <-s.quit:
 			// Nobody runs an update any more; what is in the open group is the last.
 			s.finish(s.take())
+			return
+		}
+	}
+}
+
+// alone runs a function between two commits, while no update runs.
+func (s *Store) alone(chore func()) {
+	for {
+		select {
+		case g := <-s.sealed: // whoever handed it over has the turn
+			s.finish(g)
+		case s.turn <- struct{}{}:
+			chore()
+			<-s.turn
 			return
 		}
 	}

@@ -17,11 +17,7 @@ import (
 // ErrNewer, or one of the operating system.
 func Open(dir string, o Options) (*Store, error) {
 	o = o.withDefaults()
-	data := filepath.Join(dir, "badger")
-	if err := os.MkdirAll(data, 0o700); err != nil {
-		return nil, fmt.Errorf("store: %w", err)
-	}
-	if err := os.Chmod(data, 0o700); err != nil {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
 	lock, err := lockDir(dir)
@@ -29,32 +25,50 @@ func Open(dir string, o Options) (*Store, error) {
 		return nil, err
 	}
 	s := newStore(dir, o, lock)
-	if err := s.space.checkOpen(); err != nil {
-		return nil, errors.Join(err, lock.unlock())
-	}
-	if s.db, err = openBadger(data, o); err != nil {
+	if err := s.openTree(); err != nil {
 		return nil, errors.Join(err, lock.unlock())
 	}
 	if err := s.takeUp(); err != nil {
 		if s.mark != nil {
 			err = errors.Join(err, s.mark.close())
 		}
-		return nil, errors.Join(err, s.closeBadger(), lock.unlock())
+		return nil, errors.Join(err, closeBadger(s.db), lock.unlock())
 	}
 	s.limits = limitsOf(s.db)
 	go s.commitLoop()
 	return s, nil
 }
 
+// openTree opens the tree that counts, in a directory that is locked, and removes what was left of others.
+func (s *Store) openTree() (err error) {
+	if s.tree, err = currentTree(s.dir); err != nil {
+		return err
+	}
+	if err := s.space.checkOpen(); err != nil {
+		return err
+	}
+	if err := removeLeftovers(s.dir, s.tree); err != nil {
+		return err
+	}
+	tree := s.path(s.tree)
+	if err := errors.Join(os.MkdirAll(tree, 0o700), os.Chmod(tree, 0o700)); err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	s.db, err = openBadger(tree, s.opts)
+	return err
+}
+
 func newStore(dir string, o Options, lock *dirLock) *Store {
 	s := &Store{
 		dir:   dir,
+		opts:  o,
 		lock:  lock,
 		space: &space{dir: dir, reserve: o.Reserve, ballast: o.Ballast, free: o.Free},
 		turn:  make(chan struct{}, 1), open: newGroup(nil),
 		sealed: make(chan *group), wake: make(chan struct{}, 1),
 		quit: make(chan struct{}), stopped: make(chan struct{}),
-		readers: map[uint64]int{}, wheel: newWheel(),
+		chores:  make(chan func()),
+		readers: map[uint64]int{}, views: map[*badger.DB]int{}, wheel: newWheel(),
 	}
 	s.idle = sync.NewCond(&s.mu)
 	return s

@@ -258,7 +258,7 @@ func TestCloseOnFullDisk(t *testing.T) {
 	if v := read(t, reopen(t, copied, small()), key("a")); v != "1" {
 		t.Errorf("a is %q", v)
 	}
-	if err := errors.Join(s.closeBadger(), s.lock.unlock()); err != nil { // ends Badger's goroutines
+	if err := errors.Join(closeBadger(s.db), s.lock.unlock()); err != nil { // ends Badger's goroutines
 		t.Error(err)
 	}
 }

@@ -1,6 +1,10 @@
 package store
 
-import "golang.org/x/sys/windows"
+import (
+	"os"
+
+	"golang.org/x/sys/windows"
+)
 
 // freeSpace returns the bytes that this user may still write to the volume of dir.
 func freeSpace(dir string) (int64, error) {
@@ -17,3 +21,6 @@ func freeSpace(dir string) (int64, error) {
 
 // syncDir does nothing: Windows makes names durable by itself and cannot sync a directory.
 func syncDir(string) error { return nil }
+
+// allocated returns the bytes that a file takes on the disk.
+func allocated(fi os.FileInfo) int64 { return fi.Size() }

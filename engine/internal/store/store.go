@@ -47,8 +47,10 @@ func (o Options) withDefaults() Options {
 // Store is an open directory. It is safe for concurrent use.
 type Store struct {
 	dir   string
+	opts  Options
 	lock  *dirLock
-	db    *badger.DB
+	db    *badger.DB // changed by Compact, between commits and with mu held
+	tree  string     // where db is, within dir; changed with it
 	mark  *mark
 	space *space
 
@@ -62,6 +64,7 @@ type Store struct {
 
 	sealed  chan *group   // a full group, handed to the committer
 	wake    chan struct{} // the open group holds something
+	chores  chan func()   // run by the committer between two commits, while no update runs
 	quit    chan struct{} // closed when no more updates will come
 	stopped chan struct{} // closed when the committer has ended
 
@@ -73,9 +76,12 @@ type Store struct {
 	floor      uint64
 	floorBytes int64 // bytes committed since floor was looked up
 
+	upkeep sync.Mutex // held by Compact, and by Close at its end
+
 	mu      sync.Mutex
-	readers map[uint64]int // open snapshots by commit
-	idle    *sync.Cond     // a snapshot was closed
+	readers map[uint64]int     // open snapshots by commit
+	views   map[*badger.DB]int // open snapshots by database
+	idle    *sync.Cond         // a snapshot was closed
 	closed  bool
 	failed  error // the first I/O error of a commit
 	lastErr error // of the last commit; nil when it succeeded
@@ -110,6 +116,8 @@ func (s *Store) Close() error {
 	}
 	close(s.quit)
 	<-s.stopped
+	s.upkeep.Lock() // a Compact that is under way ends soon
+	defer s.upkeep.Unlock()
 	s.mu.Lock()
 	s.closed = true
 	for len(s.readers) > 0 {
@@ -121,17 +129,17 @@ func (s *Store) Close() error {
 		return errors.Join(s.mark.close(), errorf(ErrFull, "the directory stays locked until this process ends; nothing is lost",
 			"no room to close %s cleanly", s.dir))
 	}
-	return errors.Join(s.closeBadger(), s.mark.close(), s.lock.unlock())
+	return errors.Join(closeBadger(s.db), s.mark.close(), s.lock.unlock())
 }
 
-func (s *Store) closeBadger() (err error) {
+func closeBadger(db *badger.DB) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("store: closing %s: %v", s.dir, r)
+			err = fmt.Errorf("store: closing %s: %v", db.Opts().Dir, r)
 		}
 	}()
-	if err := s.db.Close(); err != nil {
-		return fmt.Errorf("store: closing %s: %w", s.dir, err)
+	if err := db.Close(); err != nil {
+		return fmt.Errorf("store: closing %s: %w", db.Opts().Dir, err)
 	}
 	return nil
 }

@@ -43,14 +43,19 @@ func (s *Store) view(atStart func(), fn func(*Snapshot) error) error {
 	}
 	at := s.durable.Load()
 	s.readers[at]++
+	db := s.db
+	s.views[db]++
 	s.mu.Unlock()
-	txn := s.db.NewTransactionAt(at, false)
+	txn := db.NewTransactionAt(at, false)
 	defer func() {
 		s.discard(txn)
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.readers[at]--; s.readers[at] == 0 {
 			delete(s.readers, at)
+		}
+		if s.views[db]--; s.views[db] == 0 {
+			delete(s.views, db)
 			s.idle.Broadcast()
 		}
 	}()

@@ -146,7 +146,10 @@ func (e *Engine) serveAdmin() (*admin.Server, error) {
 			return activated{Activation: a}, err
 		}),
 		"rollback": method(e.Rollback),
-		"firings":  method(e.Firings),
+		"store_compact": told(func(ctx context.Context, _ none, progress func(done, total int)) (*Compaction, error) {
+			return e.CompactStore(ctx, progress)
+		}),
+		"firings": method(e.Firings),
 	}, errorCode)
 }
 

@@ -18,24 +18,26 @@ type row struct {
 }
 
 const (
-	badger   = "github.com/dgraph-io/badger/v4/..."
-	wazero   = "github.com/tetratelabs/wazero/..."
-	goPlugin = "github.com/hashicorp/go-plugin/..."
-	hclog    = "github.com/hashicorp/go-hclog"
-	grpc     = "google.golang.org/grpc/..."
-	protobuf = "google.golang.org/protobuf/..."
-	expr     = "github.com/expr-lang/expr/..."
-	yaml     = "go.yaml.in/yaml/v3"
-	zerolog  = "github.com/rs/zerolog/..."
-	cobra    = "github.com/spf13/cobra/..."
-	pflag    = "github.com/spf13/pflag"
-	xtext    = "golang.org/x/text/..."
-	xsys     = "golang.org/x/sys/..."
-	xsync    = "golang.org/x/sync/..."
-	xterm    = "golang.org/x/term"
-	fsnotify = "github.com/fsnotify/fsnotify"
-	gonum    = "gonum.org/v1/gonum/..."
-	goMail   = "github.com/wneessen/go-mail/..."
+	badger = "github.com/dgraph-io/badger/v4/..."
+	// ristretto has the buffers in which Badger takes what is loaded into it.
+	ristretto = "github.com/dgraph-io/ristretto/v2/z"
+	wazero    = "github.com/tetratelabs/wazero/..."
+	goPlugin  = "github.com/hashicorp/go-plugin/..."
+	hclog     = "github.com/hashicorp/go-hclog"
+	grpc      = "google.golang.org/grpc/..."
+	protobuf  = "google.golang.org/protobuf/..."
+	expr      = "github.com/expr-lang/expr/..."
+	yaml      = "go.yaml.in/yaml/v3"
+	zerolog   = "github.com/rs/zerolog/..."
+	cobra     = "github.com/spf13/cobra/..."
+	pflag     = "github.com/spf13/pflag"
+	xtext     = "golang.org/x/text/..."
+	xsys      = "golang.org/x/sys/..."
+	xsync     = "golang.org/x/sync/..."
+	xterm     = "golang.org/x/term"
+	fsnotify  = "github.com/fsnotify/fsnotify"
+	gonum     = "gonum.org/v1/gonum/..."
+	goMail    = "github.com/wneessen/go-mail/..."
 )
 
 // directions is the table of who may import what. The first row that fits a package holds.
@@ -60,7 +62,7 @@ var directions = []row{
 	{"plugins/smtp", []string{"plugins/internal/...", "sdk", "sdk/feedback", "sdk/suggest", goMail}},
 	{"plugins/...", []string{"plugins/internal/...", "sdk", "sdk/feedback", "sdk/suggest", xtext}},
 
-	{"engine/internal/store", []string{"sdk/feedback", badger, xsys}},
+	{"engine/internal/store", []string{"sdk/feedback", badger, ristretto, xsys}},
 	{"engine/internal/records", []string{"engine/internal/store", "rules/...", "sdk/feedback"}},
 	{"engine/internal/audit", []string{"engine/internal/store", "sdk/feedback"}},
 	{"engine/internal/cases", []string{"engine/internal/records", "engine/internal/store", "rules", "sdk/feedback"}},

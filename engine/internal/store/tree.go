@@ -141,3 +141,13 @@ func syncTree(tree string) error {
 	}
 	return errors.Join(syncDir(tree), syncDir(filepath.Dir(tree)))
 }
+
+// Exists reports whether a directory holds a store.
+func Exists(dir string) bool {
+	for _, name := range []string{currentFile, firstTree} {
+		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
+			return true
+		}
+	}
+	return false
+}

@@ -243,7 +243,7 @@ func TestKilledWhileCompacting(t *testing.T) {
 	dir := t.TempDir()
 	compacted, last := 0, firstTree
 	n := rounds(t, 8, 200)
-	for round := range n {
+	for range n {
 		wait := time.Duration(r.Int64N(int64(300 * time.Millisecond)))
 		var once sync.Once
 		if said := o.watch(t, dir, func(c *exec.Cmd, open bool) {

@@ -101,3 +101,35 @@ func TestParseDuration(t *testing.T) {
 		}
 	}
 }
+
+// Instants are written as their layout says, whatever the way.
+func TestTimeIsWrittenByItsLayout(t *testing.T) {
+	t.Parallel()
+	for _, at := range []Time{
+		1, -1, 999, 1000, -999, -1000, 1_772_445_600_007, 1_772_445_600_070, 1_772_445_600_700, -62_135_596_800_000, -62_167_219_200_000,
+		-62_167_219_200_001, 253_402_300_799_999, 253_402_300_800_000, math.MaxInt64 / 1000, math.MinInt64 / 1000,
+	} {
+		if got, want := at.String(), at.Std().Format(timeLayout); got != want {
+			t.Errorf("%d: found %s, expected %s", at, got, want)
+		}
+	}
+}
+
+func BenchmarkTime(b *testing.B) {
+	at := Time(1_772_445_600_123)
+	buf := make([]byte, 0, 64)
+	var layout, short time.Duration
+	for b.Loop() {
+		from := time.Now()
+		for range 1000 {
+			buf = at.Std().AppendFormat(buf[:0], timeLayout)
+		}
+		layout += time.Since(from)
+		from = time.Now()
+		for range 1000 {
+			buf = at.append(buf[:0])
+		}
+		short += time.Since(from)
+	}
+	b.ReportMetric(float64(layout)/float64(short), "layout/short")
+}

@@ -151,10 +151,10 @@ func (e *Engine) finishCommit(c *commitment) (pipeline.Report, error) {
 
 // source returns the source of that id with the defaults that the program gives it.
 func (e *Engine) source(id string) pipeline.Source {
-	s := pipeline.Source{ID: id}
+	s := pipeline.Source{ID: id, Redact: e.program.Redact}
 	for i := range e.program.Sources {
 		if e.program.Sources[i].ID == id {
-			s.Defaults = e.program.Sources[i].Defaults
+			s.Defaults, s.Redact = e.program.Sources[i].Defaults, e.program.Sources[i].Redact
 		}
 	}
 	return s

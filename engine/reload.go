@@ -9,6 +9,7 @@ import (
 
 	"github.com/closedloop/closedloop/engine/internal/host"
 	"github.com/closedloop/closedloop/engine/internal/program"
+	"github.com/closedloop/closedloop/engine/internal/redact"
 	"github.com/closedloop/closedloop/sdk"
 	"github.com/closedloop/closedloop/sdk/feedback"
 )
@@ -138,6 +139,7 @@ func differences(old, next *program.Program) (changed []string) {
 		{"name", old.Name, next.Name},
 		{"timezone", old.Timezone.String(), next.Timezone.String()},
 		{"state", old.StateDir, next.StateDir},
+		{"redact", old.Redact, next.Redact},
 		{"attributes of items", old.ItemAttributes, next.ItemAttributes},
 		{"attributes of customers", old.CustomerAttributes, next.CustomerAttributes},
 	} {
@@ -166,6 +168,7 @@ type place struct {
 	role      program.Role
 	every     time.Duration
 	defaults  feedback.Item
+	redact    redact.Kinds
 	onFailure program.OnFailure
 	retry     program.Retry
 }
@@ -173,7 +176,7 @@ type place struct {
 func placesOf(prog *program.Program) map[string]place {
 	places := map[string]place{}
 	for p := range prog.Plugins {
-		places[p.ID] = place{p.Role, p.Every, p.Defaults, p.OnFailure, p.Retry}
+		places[p.ID] = place{p.Role, p.Every, p.Defaults, p.Redact, p.OnFailure, p.Retry}
 	}
 	return places
 }

@@ -207,10 +207,11 @@ type Counts struct {
 	Stale     int `json:"stale"`
 	Rejected  int `json:"rejected"`
 	// Synthetic counts items whose external id was made up, Damaged those of them whose own id was visibly damaged,
-	// and Repaired those with bytes that were not UTF-8.
+	// and Repaired those with bytes that were not UTF-8. Redacted counts what was replaced in texts before they were read.
 	Synthetic int `json:"synthetic,omitempty"`
 	Damaged   int `json:"damaged,omitempty"`
 	Repaired  int `json:"repaired,omitempty"`
+	Redacted  int `json:"redacted,omitempty"`
 }
 
 // Add adds the other counts.
@@ -224,4 +225,5 @@ func (c *Counts) Add(o Counts) {
 	c.Synthetic += o.Synthetic
 	c.Damaged += o.Damaged
 	c.Repaired += o.Repaired
+	c.Redacted += o.Redacted
 }

@@ -118,6 +118,9 @@ func (a *app) notices(s *engine.Summary) {
 		add(src.Damaged, "with a damaged id, known by content instead")
 		add(src.Synthetic-src.Damaged, "without an id, known by content instead")
 		add(src.Repaired, "with bytes that are not UTF-8, which were replaced")
+		if src.Redacted > 0 {
+			said = append(said, fmt.Sprintf("%s: %s redacted", src.Source, count(src.Redacted, "place")))
+		}
 		for _, notice := range slices.Sorted(maps.Keys(src.Notices)) {
 			said = append(said, src.Source+": "+notice+times(src.Notices[notice]))
 		}

@@ -63,6 +63,7 @@ var directions = []row{
 	{"plugins/...", []string{"plugins/internal/...", "sdk", "sdk/feedback", "sdk/suggest", xtext}},
 
 	{"engine/internal/store", []string{"sdk/feedback", badger, ristretto, xsys}},
+	{"engine/internal/redact", nil},
 	{"engine/internal/records", []string{"engine/internal/store", "rules/...", "sdk/feedback"}},
 	{"engine/internal/audit", []string{"engine/internal/store", "sdk/feedback"}},
 	{"engine/internal/cases", []string{"engine/internal/records", "engine/internal/store", "rules", "sdk/feedback"}},
@@ -71,8 +72,8 @@ var directions = []row{
 	{"engine/internal/outbox", []string{"engine/internal/host", "engine/internal/records", "engine/internal/store",
 		"rules", "sdk", "sdk/feedback"}},
 	{"engine/internal/pipeline", []string{"engine/internal/audit", "engine/internal/cases", "engine/internal/host", "engine/internal/records",
-		"engine/internal/store", "rules/...", "sdk", "sdk/feedback", "sdk/suggest", xsync}},
-	{"engine/internal/program/...", []string{"engine/internal/host/...", "engine/internal/program/...", "rules/...",
+		"engine/internal/redact", "engine/internal/store", "rules/...", "sdk", "sdk/feedback", "sdk/suggest", xsync}},
+	{"engine/internal/program/...", []string{"engine/internal/host/...", "engine/internal/program/...", "engine/internal/redact", "rules/...",
 		"sdk", "sdk/feedback", "sdk/suggest", xsys}},
 	{"engine/internal/conformance", []string{"engine/internal/host/...", "engine/internal/program", "sdk", "sdk/feedback",
 		"sdk/sdktest", "sdk/wire"}},
@@ -86,7 +87,7 @@ var directions = []row{
 	{"engine/httpapi", []string{"engine", "sdk/feedback"}},
 	{"engine/console", []string{"engine", "sdk/feedback"}},
 	{"engine", []string{"engine/internal/admin", "engine/internal/cases", "engine/internal/host/...", "engine/internal/outbox",
-		"engine/internal/audit", "engine/internal/pipeline", "engine/internal/program/...", "engine/internal/records", "engine/internal/store",
+		"engine/internal/audit", "engine/internal/pipeline", "engine/internal/program/...", "engine/internal/records", "engine/internal/redact", "engine/internal/store",
 		"rules/...", "sdk/...", zerolog, xsync, fsnotify}},
 
 	{"examples/plugins/*/cmd", []string{"examples/plugins/...", "sdk/serve"}},

@@ -24,6 +24,7 @@ type accepted struct {
 	hash      records.Hash
 	row       int // its number in the chunk, from 1
 	repaired  bool
+	redacted  int  // what was replaced in its text
 	versioned bool // the source gave the version
 	refused   *refusal
 	poison    bool // refused because a plugin could not survive it: kept whole, for replay
@@ -44,6 +45,7 @@ func (p *Pipeline) accept(c *Chunk, in *feedback.Item) accepted {
 	}
 	complete(it, &c.Source.Defaults)
 	a.repaired = repair(it)
+	a.redacted = conceal(it, c.Source.Redact)
 	if it.ExternalID != in.ExternalID { // two ids that were not text must not become one
 		it.ExternalID, it.Synthetic = "", feedback.SyntheticDamaged
 	}

@@ -348,6 +348,7 @@ func (w *writer) countKind(a *accepted, it *feedback.Item) {
 	if a.repaired {
 		w.report.Import.Repaired++
 	}
+	w.report.Import.Redacted += a.redacted
 }
 
 // identify gives an item without an id one that is made of its content and its ordinal among the identical rows of

@@ -20,6 +20,7 @@ import (
 
 	"github.com/closedloop/closedloop/engine/internal/host"
 	"github.com/closedloop/closedloop/engine/internal/records"
+	"github.com/closedloop/closedloop/engine/internal/redact"
 	"github.com/closedloop/closedloop/engine/internal/store"
 	"github.com/closedloop/closedloop/rules"
 	"github.com/closedloop/closedloop/sdk"
@@ -93,6 +94,7 @@ func (p *Pipeline) Rules() *rules.Set { return p.deciding.Load().rules }
 type Source struct {
 	ID       string        // the connector's stable id
 	Defaults feedback.Item // given to items that lack the member
+	Redact   redact.Kinds  // replaced in the free text of its items
 }
 
 // Chunk is a part of what a source holds, in the source's order.

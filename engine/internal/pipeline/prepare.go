@@ -30,6 +30,7 @@ type Prepared struct {
 // Prepare accepts the items of a chunk, sets those aside that are known already, and has the others categorized. It
 // changes no state. It fails when a categorizer is down whose items are to wait, and when ctx ends.
 func (p *Pipeline) Prepare(ctx context.Context, c Chunk) (*Prepared, error) {
+	concealRows(&c)
 	pr := &Prepared{chunk: c, items: make([]accepted, len(c.Items))}
 	for i := range c.Items {
 		pr.items[i] = p.accept(&pr.chunk, &c.Items[i])

@@ -8,6 +8,7 @@ import (
 	"time"
 	_ "time/tzdata" // so that a time zone is valid on every machine alike
 
+	"github.com/closedloop/closedloop/engine/internal/redact"
 	"github.com/closedloop/closedloop/rules/source"
 	"github.com/closedloop/closedloop/sdk/feedback"
 	"github.com/closedloop/closedloop/sdk/suggest"
@@ -44,7 +45,32 @@ func (l *loader) readHead() {
 			l.p.StateDir = l.path(name)
 		}
 	}
+	l.p.Redact = readRedact(l.root.Get("redact"), 0)
 	l.strict = l.root.Get("pins").OneOf(pinsOptional, pinsRequired) == pinsRequired
+}
+
+// readRedact reads what is replaced in texts: a list of kinds, which may be empty.
+func readRedact(n *source.Node, otherwise redact.Kinds) redact.Kinds {
+	if n == nil {
+		return otherwise
+	}
+	if n.IsString() {
+		return kindOf(n)
+	}
+	var all redact.Kinds
+	for _, e := range n.List() {
+		all |= kindOf(e)
+	}
+	return all
+}
+
+func kindOf(n *source.Node) redact.Kinds {
+	name := n.OneOf(redact.Names()...)
+	if name == "" {
+		return 0
+	}
+	k, _ := redact.Parse(name) // OneOf takes none but those
+	return k
 }
 
 func readTimezone(n *source.Node) *time.Location {

@@ -88,7 +88,7 @@ func (l *loader) load() error {
 	}
 	l.root = root
 	if !root.Object("version", "name", "timezone", "state", "pins", "attributes", "secrets", "sources", "categorizers",
-		"destinations", "queues", "packs", "rules") {
+		"destinations", "queues", "redact", "packs", "rules") {
 		return nil
 	}
 	l.readHead()

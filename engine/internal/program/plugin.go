@@ -31,7 +31,7 @@ type role struct {
 }
 
 var roles = [...]role{
-	{RoleSource, "sources", []string{"every", "item"}, []sdk.Ability{sdk.AbilityPoll, sdk.AbilityReceive}},
+	{RoleSource, "sources", []string{"every", "item", "redact"}, []sdk.Ability{sdk.AbilityPoll, sdk.AbilityReceive}},
 	{RoleCategorizer, "categorizers", []string{"on_failure"}, []sdk.Ability{sdk.AbilityCategorize}},
 	{RoleDestination, "destinations", []string{"retry"}, []sdk.Ability{sdk.AbilityDeliver}},
 }
@@ -118,6 +118,7 @@ func (l *loader) readRole(p *Plugin, n *source.Node) {
 	case RoleSource:
 		p.Every = duration(n.Get("every"), defaultEvery)
 		l.readDefaults(p, n.Get("item"))
+		p.Redact = readRedact(n.Get("redact"), l.p.Redact)
 	case RoleCategorizer:
 		p.OnFailure = Hold
 		if choice := n.Get("on_failure").OneOf(string(Hold), string(Unlabelled)); choice != "" {

@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"github.com/closedloop/closedloop/engine/internal/host"
+	"github.com/closedloop/closedloop/engine/internal/redact"
 	"github.com/closedloop/closedloop/rules"
 	"github.com/closedloop/closedloop/rules/source"
 	"github.com/closedloop/closedloop/sdk"
@@ -52,6 +53,8 @@ type Program struct {
 	Categorizers []Plugin
 	Destinations []Plugin
 	Queues       []Queue
+	// Redact is what is replaced in the free text of items from anywhere but Sources, each of which has its own.
+	Redact redact.Kinds
 
 	RuleFiles []rules.File // packs first; the names of the others are relative to Dir, with slashes
 	RuleTests []rules.File // tests of the rules, beside the rule files; likewise
@@ -141,6 +144,7 @@ type Plugin struct {
 
 	Every    time.Duration // of a source that polls: the interval. Defaults to 1 m.
 	Defaults feedback.Item // of a source: what its items get when they lack it
+	Redact   redact.Kinds  // of a source: what is replaced in the free text of its items. Defaults to the program's.
 
 	OnFailure OnFailure // of a categorizer. Defaults to Hold.
 	Retry     Retry     // of a destination

@@ -52,7 +52,7 @@ func benchFeed(n int) []feedback.Item {
 }
 
 // benchProgram writes a program with a codebook of 50 phrases and 100 rules.
-func benchProgram(b *testing.B, codebook string) string {
+func benchProgram(b testing.TB, codebook string) string {
 	var book, rules strings.Builder
 	book.WriteString("themes:\n")
 	for i := 0; i < benchPhrases; i += 5 {

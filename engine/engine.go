@@ -53,7 +53,15 @@ var (
 )
 
 // Profile is how much memory the store may take for speed.
+//
+// A host that wants Small to stay within 64 MiB gives the process a soft limit of SmallMemory (GOMEMLIMIT, or
+// debug.SetMemoryLimit), as closedloop run --profile small does. A categorizer in the sandbox takes its own memory on
+// top, the bundled codebook 48 MiB.
 type Profile string
+
+// SmallMemory is the soft limit, in bytes, of the memory that Go manages with which an engine of profile Small stays
+// within 64 MiB.
+const SmallMemory = 40 << 20
 
 // The profiles.
 const (

@@ -17,8 +17,9 @@ import (
 // a line, and returns only when something failed that should not have.
 func victims() map[string]func(*victim) error {
 	return map[string]func(*victim) error{
-		"ingest":       ingestForEver,
-		"change rules": ingestWhileRulesChange,
+		"ingest":          ingestForEver,
+		"change rules":    ingestWhileRulesChange,
+		"ingest steadily": ingestSteadily,
 	}
 }
 
@@ -111,4 +112,17 @@ func seeded(t *testing.T) *rand.Rand {
 	}
 	t.Logf("CLOSEDLOOP_SEED=%d", seed)
 	return rand.New(rand.NewPCG(seed, 0))
+}
+
+// rounds returns how often a campaign repeats: quick times, or the given share of full when CLOSEDLOOP_DEEP says so.
+func rounds(t *testing.T, quick, full int) int {
+	s := os.Getenv("CLOSEDLOOP_DEEP")
+	if s == "" {
+		return quick
+	}
+	share, err := strconv.ParseFloat(s, 64)
+	if err != nil {
+		t.Fatalf("CLOSEDLOOP_DEEP=%s: expected a number such as 0.1", s)
+	}
+	return max(quick, int(share*float64(full)))
 }

@@ -21,6 +21,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -44,11 +45,13 @@ type IO struct {
 	Signals <-chan os.Signal
 	// Now is the clock. Defaults to the system's.
 	Now func() time.Time
+	// LimitMemory sets the soft limit in bytes of the process's memory. Defaults to setting none.
+	LimitMemory func(bytes int64) int64
 }
 
 // Stdio returns the process's own input and output.
 func Stdio() IO {
-	std := IO{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, TTY: term.IsTerminal(int(os.Stderr.Fd()))}
+	std := IO{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, TTY: term.IsTerminal(int(os.Stderr.Fd())), LimitMemory: debug.SetMemoryLimit}
 	if w, _, err := term.GetSize(int(os.Stdout.Fd())); err == nil {
 		std.Width = w
 	}

@@ -72,6 +72,9 @@ func (a *app) run(ctx context.Context, o runOptions) error {
 	if err != nil {
 		return err
 	}
+	if profile == string(engine.Small) && a.std.LimitMemory != nil && a.std.Getenv("GOMEMLIMIT") == "" {
+		a.std.LimitMemory(engine.SmallMemory)
+	}
 	eng, err := a.openEngine(ctx, p, logger, engine.Options{Profile: engine.Profile(profile), Watch: o.watch && !o.once})
 	if err != nil {
 		return err

@@ -1,6 +1,8 @@
 package store
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -68,28 +70,34 @@ func TestFailingDevice(t *testing.T) {
 	r := random(t)
 	ends := map[string]int{}
 	for round := range rounds(t, 3, 30) {
-		disk := testdisk.New(t, 96<<20)
-		dir := filepath.Join(disk.Dir(), "state")
 		failure := [...]testdisk.Failure{testdisk.WritesFail, testdisk.FlushesFail, testdisk.EverythingOff}[round%3]
-		wait := time.Duration(r.Int64N(int64(300 * time.Millisecond)))
-		var o oracle
-		var once sync.Once
-		last := o.watch(t, dir, func(c *exec.Cmd, open bool) {
-			if open {
-				once.Do(func() { time.AfterFunc(wait, func() { disk.Fail(failure) }) })
-			}
-		})
-		switch {
-		case strings.Contains(last, ErrPoisoned.Error()):
-			ends["poisoned"]++
-		case strings.Contains(last, "SIGBUS"):
-			ends["ended by the system"]++
-		default:
-			t.Fatalf("it ended with %.4000s", last)
-		}
-		disk.Cut(r, func() {})
-		disk.Restart()
-		o.examine(t, dir)
+		t.Run(fmt.Sprint(round), func(t *testing.T) { ends[failOnce(t, r, failure)]++ })
 	}
 	t.Log(ends)
+}
+
+// failOnce has the device fail while a store writes to it, and returns how the process ended.
+func failOnce(t *testing.T, r *rand.Rand, failure testdisk.Failure) (end string) {
+	disk := testdisk.New(t, 96<<20)
+	dir := filepath.Join(disk.Dir(), "state")
+	wait := time.Duration(r.Int64N(int64(300 * time.Millisecond)))
+	var o oracle
+	var once sync.Once
+	last := o.watch(t, dir, func(_ *exec.Cmd, open bool) {
+		if open {
+			once.Do(func() { time.AfterFunc(wait, func() { disk.Fail(failure) }) })
+		}
+	})
+	switch {
+	case strings.Contains(last, ErrPoisoned.Error()):
+		end = "poisoned"
+	case strings.Contains(last, "SIGBUS"):
+		end = "ended by the system"
+	default:
+		t.Fatalf("it ended with %.4000s", last)
+	}
+	disk.Cut(r, func() {})
+	disk.Restart()
+	o.examine(t, dir)
+	return end
 }

@@ -15,7 +15,7 @@ const (
 	// Server is for throughput: 15,000 items a second and more, of 8 records and 2.5 KB each, in about 200 MiB.
 	Server Profile = "server"
 	// Small takes 2,000 such items a second in 64 MiB, when the process has a soft memory limit (GOMEMLIMIT) of
-	// 60 MiB. The pages of mapped files come on top; the system takes them back when it needs them.
+	// 40 MiB. What is left is for the pages of mapped files, which the system takes back when it needs them.
 	Small Profile = "small"
 	// Still is Small without a compaction in the background, whose clock ticks 20 times a second: for tests in virtual
 	// time, of stores that stay small.

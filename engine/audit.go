@@ -13,7 +13,8 @@ import (
 // ErrDamaged says that the audit log is not what was written.
 var ErrDamaged = errors.New("engine: the audit log was tampered with")
 
-// AuditEntry is one act in the audit log. What lies in the log is never changed.
+// AuditEntry is one act in the audit log. What lies in the log is never changed, but for the
+// content of entries about a person who was erased.
 type AuditEntry struct {
 	N    uint64        `json:"n"` // from 1
 	At   feedback.Time `json:"at"`
@@ -24,12 +25,15 @@ type AuditEntry struct {
 	// Data belongs to the kind: of a case the members that changed, before and after, and the lines of its history.
 	Data json.RawMessage `json:"data,omitempty"`
 	Prev string          `json:"prev"` // the digest of the entry before it; empty in the first
+	// Erased says that What, Why and Data were taken out when a person was erased.
+	Erased bool `json:"erased,omitempty"`
 }
 
 // AuditHead is the end of the audit log. Noted elsewhere, it proves later that the log up to there is the same.
 type AuditHead struct {
 	N      uint64 `json:"n"` // entries
 	Digest string `json:"digest,omitempty"`
+	Erased int    `json:"erased,omitempty"` // entries whose content was erased, and an entry says so
 }
 
 // AuditQuery chooses entries. Zero members choose all.
@@ -60,13 +64,14 @@ func (s *State) Audit(_ context.Context, q AuditQuery) ([]AuditEntry, error) {
 // AuditVerify goes through the whole audit log and returns its end. It fails with ErrDamaged when an entry was changed,
 // removed or put in between.
 func (s *State) AuditVerify(context.Context) (AuditHead, error) {
-	var head audit.Head
-	err := s.store.View(func(snap *store.Snapshot) (err error) {
-		head, err = audit.Verify(snap)
+	var out AuditHead
+	err := s.store.View(func(snap *store.Snapshot) error {
+		head, erased, err := audit.Verify(snap)
+		out = AuditHead{N: head.N, Digest: head.Digest, Erased: erased}
 		return err
 	})
 	if damage := (*audit.DamageError)(nil); errors.As(err, &damage) {
 		err = errors.Join(ErrDamaged, err)
 	}
-	return AuditHead(head), err
+	return out, err
 }

@@ -3,10 +3,14 @@
 // What holds:
 //
 //   - An entry is written in the update that does what it tells of: neither is there without the other.
-//   - Entries are numbered from 1 without a gap and are never changed. Each carries the digest of the one before it, and
-//     the head the digest of the last one.
-//   - Verify finds an entry that was changed, removed, added in between or cut off at the end. Whoever can write the
-//     whole log anew, with the head, can only be found out by somebody who noted an earlier Head elsewhere.
+//   - Entries are numbered from 1 without a gap. Each carries the digest of the one before it, and the head the digest of
+//     the last one.
+//   - What an entry says of whom, the body, is in the digest as its salted hash only. So it can be erased and the rest
+//     still be verified; when, by whom and that something was done stays. An erasure is itself an entry that names the
+//     entries whose body is gone.
+//   - Verify finds an entry that was changed, removed, added in between or cut off at the end, and a body that is gone
+//     without an entry that says so. Whoever can write the whole log anew, with the head, can only be found out by
+//     somebody who noted an earlier Head elsewhere.
 //
 // One use:
 //
@@ -28,7 +32,7 @@ import (
 	"github.com/closedloop/closedloop/sdk/feedback"
 )
 
-// Entry is one act. Its JSON is what is stored and what digests are made of.
+// Entry is one act.
 type Entry struct {
 	N    uint64          `json:"n"` // from 1
 	At   feedback.Time   `json:"at"`
@@ -38,6 +42,8 @@ type Entry struct {
 	Why  string          `json:"why,omitempty"`
 	Data json.RawMessage `json:"data,omitempty"` // what belongs to the kind
 	Prev string          `json:"prev"`           // the digest of the entry before it, in hexadecimal; empty in the first
+	// Erased says that What, Why and Data were taken out; see Erase.
+	Erased bool `json:"erased,omitempty"`
 }
 
 // Head is the end of the log: how many entries there are, and the digest of the last one. Noted elsewhere, it proves
@@ -78,12 +84,12 @@ func Append(tx *store.Tx, entries ...Entry) (Head, error) {
 	}
 	for _, e := range entries {
 		e.N, e.Prev = last.N+1, last.Digest
-		payload, err := json.Marshal(&e)
+		payload, front, err := encode(&e)
 		if err != nil {
 			return Head{}, fmt.Errorf("audit: entry %d: %w", e.N, err)
 		}
 		tx.Set(entryKey(e.N), payload)
-		last = Head{N: e.N, Digest: digest(payload)}
+		last = Head{N: e.N, Digest: digest(payload[:front])}
 	}
 	return last, store.PutNew(tx, headKey(), &last)
 }
@@ -104,57 +110,10 @@ func HeadOf(r store.Reader) (Head, error) {
 // false or an error.
 func Each(s *store.Snapshot, forward bool, yield func(Entry) (bool, error)) error {
 	return s.Scan(entryPrefix(), nil, !forward, func(_, payload []byte) (bool, error) {
-		var e Entry
-		if err := json.Unmarshal(payload, &e); err != nil {
+		e, err := decode(payload)
+		if err != nil {
 			return false, fmt.Errorf("audit: %w", err)
 		}
-		return yield(e)
+		return yield(e.entry())
 	})
-}
-
-// DamageError says where the log is not what was written.
-type DamageError struct {
-	N      uint64 // the entry at which it shows
-	Reason string
-}
-
-func (e *DamageError) Error() string { return fmt.Sprintf("audit: entry %d: %s", e.N, e.Reason) }
-
-// Verify goes through the whole log and returns its head. The error is a *DamageError when something in it was changed,
-// or the store's when it cannot be read.
-func Verify(s *store.Snapshot) (Head, error) {
-	var at Head
-	err := s.Scan(entryPrefix(), nil, false, func(key, payload []byte) (bool, error) {
-		next := at.N + 1
-		k := store.ReadKey(key)
-		k.Str()
-		if n := k.Uint64(); k.Err() != nil || n != next {
-			return false, &DamageError{next, "it is missing"}
-		}
-		var e Entry
-		if err := json.Unmarshal(payload, &e); err != nil {
-			return false, &DamageError{next, "it is no entry: " + err.Error()}
-		}
-		switch {
-		case e.N != next:
-			return false, &DamageError{next, fmt.Sprintf("found entry %d in its place", e.N)}
-		case e.Prev != at.Digest:
-			return false, &DamageError{next, "the entry before it is not the one that it was written after"}
-		}
-		at = Head{N: next, Digest: digest(payload)}
-		return true, nil
-	})
-	if err != nil {
-		return Head{}, err
-	}
-	said, err := HeadOf(s)
-	switch {
-	case err != nil:
-		return Head{}, err
-	case said.N > at.N:
-		return Head{}, &DamageError{at.N + 1, "it is missing"}
-	case said != at:
-		return Head{}, &DamageError{at.N, "it is not the entry that the log ended with"}
-	}
-	return at, nil
 }

@@ -191,7 +191,11 @@ func (a *app) auditCommand() *cobra.Command {
 Note the number and the digest elsewhere: they prove later that the log up to there is the same.`,
 		Example: "  closedloop audit verify",
 	}, func(ctx context.Context, s *session) (engine.AuditHead, error) { return s.AuditVerify(ctx) }, func(_ *session, h engine.AuditHead) {
-		fmt.Fprintf(a.std.Out, "%s, each as it was written\nhead %d %s\n", count(int(h.N), "entry"), h.N, h.Digest)
+		fmt.Fprintf(a.std.Out, "%s, each as it was written\n", count(int(h.N), "entry"))
+		if h.Erased > 0 {
+			fmt.Fprintf(a.std.Out, "the content of %s was erased, and the log says so\n", grouped(h.Erased))
+		}
+		fmt.Fprintf(a.std.Out, "head %d %s\n", h.N, h.Digest)
 	})
 	return group("audit", "See who did what, and prove it", "the audit log holds every change of a case, every correction and every activation of rules.",
 		"  closedloop audit list\n  closedloop audit verify", list, verify)
@@ -205,7 +209,11 @@ func (a *app) auditTable(s *session, entries []engine.AuditEntry) {
 	t := newTable(digits("n"), text("at"), text("who"), text("kind"), ident("what"), elastic("why"))
 	for i := range entries {
 		e := &entries[i]
-		t.add(grouped(int(e.N)), instant(e.At, s.zone), e.Who, e.Kind, e.What, e.Why)
+		why := e.Why
+		if e.Erased {
+			why = "(erased)"
+		}
+		t.add(grouped(int(e.N)), instant(e.At, s.zone), e.Who, e.Kind, e.What, why)
 	}
 	t.write(a.std.Out, a.std.Width)
 }

@@ -161,7 +161,7 @@ func (w *world) kept() {
 			}
 			err = errors.Join(err, e)
 		}
-		_, e := audit.Verify(s)
+		_, _, e := audit.Verify(s)
 		return errors.Join(err, e)
 	})
 	if err != nil {

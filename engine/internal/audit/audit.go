@@ -22,11 +22,13 @@
 package audit
 
 import (
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/closedloop/closedloop/engine/internal/store"
 	"github.com/closedloop/closedloop/sdk/feedback"
@@ -78,13 +80,18 @@ func digest(payload []byte) string {
 // Append writes entries at the end of the log, with their numbers and the digests of those before them, and returns the
 // new end.
 func Append(tx *store.Tx, entries ...Entry) (Head, error) {
+	return AppendSalted(tx, rand.Reader, entries...)
+}
+
+// AppendSalted is Append with salts from elsewhere.
+func AppendSalted(tx *store.Tx, salts io.Reader, entries ...Entry) (Head, error) {
 	last, err := HeadOf(tx)
 	if err != nil {
 		return Head{}, err
 	}
 	for _, e := range entries {
 		e.N, e.Prev = last.N+1, last.Digest
-		payload, front, err := encode(&e)
+		payload, front, err := encode(&e, salts)
 		if err != nil {
 			return Head{}, fmt.Errorf("audit: entry %d: %w", e.N, err)
 		}

@@ -2,10 +2,10 @@ package audit
 
 import (
 	"bytes"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"io"
 
 	"github.com/closedloop/closedloop/sdk/feedback"
 )
@@ -48,12 +48,14 @@ type stored struct {
 const saltBytes = 16
 
 // encode writes an entry and says how long its front is.
-func encode(e *Entry) (payload []byte, length int, err error) {
+func encode(e *Entry, salts io.Reader) (payload []byte, length int, err error) {
 	f := front{N: e.N, At: e.At, Kind: e.Kind, Who: e.Who, Prev: e.Prev}
 	var b []byte
 	if e.What != "" || e.Why != "" || len(e.Data) > 0 {
 		var salt [saltBytes]byte
-		_, _ = rand.Read(salt[:]) // never fails
+		if _, err = io.ReadFull(salts, salt[:]); err != nil {
+			return nil, 0, err
+		}
 		if b, err = json.Marshal(&body{Salt: hex.EncodeToString(salt[:]), What: e.What, Why: e.Why, Data: e.Data}); err != nil {
 			return nil, 0, err
 		}

@@ -109,7 +109,7 @@ func (w *writer) writeCases() error {
 	if len(b.acts) == 0 {
 		return nil
 	}
-	_, err := audit.Append(w.tx, b.acts...)
+	_, err := audit.AppendSalted(w.tx, w.p.cfg.Salts, b.acts...)
 	return err
 }
 

@@ -5,7 +5,8 @@
 //
 //   - An item is acknowledged only when it is durable, with all that follows from it, or not at all.
 //   - Every row that is read counts exactly once: new, revised, duplicate, stale or rejected.
-//   - Replaying the same input yields the same state: nothing slow, fallible or random runs inside the update.
+//   - Replaying the same input yields the same state: nothing slow or fallible runs inside the update, and nothing random
+//     but the salts of the audit log, which nothing reads.
 //   - An effect is acted on once per item, rule, kind and target, whatever is revised, relabelled or reloaded.
 //
 // Categorizing runs in parallel before the update; the commits of one source keep the order of its polls.
@@ -15,6 +16,8 @@
 package pipeline
 
 import (
+	"crypto/rand"
+	"io"
 	"sync/atomic"
 	"time"
 
@@ -41,6 +44,8 @@ type Config struct {
 	Timezone           *time.Location // of days in rollups. Defaults to UTC.
 	Parallel           int            // batches categorized at once. Defaults to 1.
 	Hooks              Hooks
+	// Salts are those of the audit log, read within updates. Defaults to crypto/rand.Reader.
+	Salts io.Reader
 }
 
 // Categorizer is a plugin that labels items.
@@ -80,6 +85,9 @@ type deciding struct {
 func New(cfg Config) *Pipeline {
 	if cfg.Timezone == nil {
 		cfg.Timezone = time.UTC
+	}
+	if cfg.Salts == nil {
+		cfg.Salts = rand.Reader
 	}
 	cfg.Parallel = max(cfg.Parallel, 1)
 	p := &Pipeline{cfg: cfg}

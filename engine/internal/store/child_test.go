@@ -21,6 +21,7 @@ func child(part string, args ...string) *exec.Cmd {
 func runChild(part string, args []string) int {
 	parts := map[string]func(dir string) error{
 		"fill": fill, "two logs": twoLogs, "verify": verify, "churn": churn, "check churn": checkChurn,
+		"serve calls":       serveCalls,
 		"churn and compact": churnAndCompact,
 	}
 	maps.Copy(parts, diskParts())

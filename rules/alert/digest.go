@@ -3,6 +3,7 @@ package alert
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -83,6 +84,18 @@ func (d *Digest) Add(e Entry, now feedback.Time, r Rhythm) {
 		e.bound()
 		d.Entries = append(d.Entries, e)
 	}
+}
+
+// Drop takes messages out that should not have come, and returns how many. Those beyond MaxEntries cannot be told apart:
+// they stay counted.
+func (d *Digest) Drop(which func(Entry) bool) int {
+	kept := slices.DeleteFunc(slices.Clone(d.Entries), which)
+	n := len(d.Entries) - len(kept)
+	d.Entries, d.Count = kept, d.Count-int64(n)
+	if d.Count == 0 {
+		d.FirstAt, d.DueAt = 0, 0
+	}
+	return n
 }
 
 // Flush returns what was collected when it is due, else nil. While the destination is muted it is put off to the end of

@@ -42,6 +42,7 @@ const (
 	Recovered  = "recovery"
 	Prioritize = "priority"
 	Corrected  = "corrected"
+	Unlinked   = "unlinked"
 )
 
 // Clock counts time by calendars. An empty calendar, and one that it does not know, count all time.

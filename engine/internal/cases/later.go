@@ -3,6 +3,7 @@ package cases
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/closedloop/closedloop/sdk/feedback"
 )
@@ -67,6 +68,60 @@ func raise(c feedback.Case, at feedback.Time) feedback.Case {
 		c = line(c, at, Prioritize, "", fmt.Sprintf("from %s to %s: the customer has come again", was, c.Priority))
 	}
 	return c
+}
+
+// Acted reports whether a person has done anything to a case. Of one that is too old to tell it says so.
+func Acted(c *feedback.Case) bool {
+	if c.HistoryBefore > 0 {
+		return true
+	}
+	return slices.ContainsFunc(c.History, func(h feedback.CaseEvent) bool {
+		switch h.Kind {
+		case Attempt, Began, Held, Resumed, Resolved, Closed, Corrected:
+			return true
+		case Assigned:
+			return h.By != Rules
+		case Noted:
+			return !strings.HasPrefix(h.Note, asksAsWell(h.By))
+		case Prioritize, Reopened:
+			return h.By != ""
+		}
+		return false
+	})
+}
+
+// Rules is who assigns a case when its rules do.
+const Rules = "rules"
+
+// AskedAgain notes that another rule asks for a case as well.
+func AskedAgain(c feedback.Case, rule string, at feedback.Time) feedback.Case {
+	return Note(c, rule, asksAsWell(rule), at)
+}
+
+func asksAsWell(rule string) string { return "rule " + rule + " asks for a case as well" }
+
+// Undone is the outcome of a case whose feedback was taken back.
+const Undone = "undone"
+
+// TakeBack ends a case because the feedback that opened it was taken back. A case that has ended stays as it is, and says
+// so too.
+func TakeBack(c feedback.Case, by, why string, at feedback.Time) feedback.Case {
+	if !c.Status.Open() {
+		return Note(c, by, "its feedback was taken back: "+why, at)
+	}
+	end(&c, at)
+	c.Status, c.ClosedAt, c.Outcome = feedback.CaseClosed, at, Undone
+	return line(c, at, Closed, by, Undone+", its feedback was taken back: "+why)
+}
+
+// Unlink takes later feedback of the same customer out of a case, because it was taken back. The priority that it gave
+// the case stays.
+func Unlink(c feedback.Case, item feedback.ItemID, by string, at feedback.Time) feedback.Case {
+	c.Items = slices.DeleteFunc(slices.Clone(c.Items), func(id feedback.ItemID) bool { return id == item })
+	if c.Recovery != nil && c.Recovery.Item == item {
+		c.Recovery = nil
+	}
+	return line(c, at, Unlinked, by, string(item)+" was taken back")
 }
 
 // maxHistory is how many lines a case holds; the oldest leave first, for good but for the audit log.

@@ -84,7 +84,7 @@ func (w *writer) settle(s *subject, done *records.Effects, asked map[string]bool
 		c = cases.Lapse(c, e.Rule, e.Kind, w.at)
 	}
 	if s.was.Case != "" && s.rec.Queue != "" {
-		c = cases.Assign(c, s.rec.Queue, s.rec.Owner, "rules", w.at)
+		c = cases.Assign(c, s.rec.Queue, s.rec.Owner, cases.Rules, w.at)
 	}
 	if c.ID == "" {
 		return nil
@@ -126,7 +126,7 @@ func (w *writer) openFor(s *subject, e *rules.Effect) error {
 		return err
 	}
 	if open.ID != "" {
-		c := cases.Note(open, e.Rule, "rule "+e.Rule+" asks for a case as well", w.at)
+		c := cases.AskedAgain(open, e.Rule, w.at)
 		return w.keepCase(&open, &c, engineActs)
 	}
 	p := cases.Promise{
@@ -192,7 +192,11 @@ func (w *writer) send(d feedback.Delivery) (err error) {
 
 // deliveryKey is the same for the same effect on the same item, for ever.
 func deliveryKey(id feedback.ItemID, e *rules.Effect) string {
-	sum := sha256.Sum256([]byte(strings.Join([]string{string(id), e.Key()}, "\x00")))
+	return keyOf(id, &records.Effect{Key: e.Key()})
+}
+
+func keyOf(id feedback.ItemID, e *records.Effect) string {
+	sum := sha256.Sum256([]byte(strings.Join([]string{string(id), e.Key}, "\x00")))
 	return "msg_" + hex.EncodeToString(sum[:16])
 }
 

@@ -21,7 +21,7 @@ type casebook struct {
 
 // page is a case as the store has it, nil for a new one, and as the update leaves it.
 type page struct {
-	stored, now *feedback.Case
+	stored, now *feedback.Case // now is nil when the update takes the case out
 	changed     bool
 }
 
@@ -35,6 +35,9 @@ type latest struct {
 func (w *writer) caseOf(id feedback.CaseID) (*feedback.Case, error) {
 	b := &w.memory.book
 	if p := b.pages[id]; p != nil {
+		if p.now == nil {
+			return nil, store.ErrNotFound
+		}
 		return p.now, nil
 	}
 	c, err := records.LoadCase(w.tx, id)
@@ -62,6 +65,17 @@ func (b *casebook) turn(before, after *feedback.Case) {
 	p := b.page(after.ID, before)
 	c := *after
 	p.now = &c
+	b.change(p)
+}
+
+// tear takes a case out.
+func (b *casebook) tear(c *feedback.Case) {
+	p := b.page(c.ID, c)
+	p.now = nil
+	b.change(p)
+}
+
+func (b *casebook) change(p *page) {
 	if !p.changed {
 		p.changed = true
 		b.changed = append(b.changed, p)
@@ -90,6 +104,10 @@ func (w *writer) latestOf(customer string) (*latest, error) {
 func (w *writer) writeCases() error {
 	b := &w.memory.book
 	for _, p := range b.changed {
+		if p.now == nil {
+			w.deleteCase(p.stored)
+			continue
+		}
 		if p.stored != nil {
 			w.unindex(p.stored, p.now)
 		}
@@ -111,6 +129,21 @@ func (w *writer) writeCases() error {
 	}
 	_, err := audit.AppendSalted(w.tx, w.p.cfg.Salts, b.acts...)
 	return err
+}
+
+// deleteCase deletes a case with its indexes by state and its timer. One that is nil was not stored yet.
+func (w *writer) deleteCase(c *feedback.Case) {
+	if c == nil {
+		return
+	}
+	w.tx.Delete(records.CaseKey(c.ID))
+	w.tx.Delete(records.CaseStatusKey(c.Status, c.ID))
+	if c.Status.Open() {
+		w.tx.Delete(records.OpenCaseKey(c.Queue, records.DueOf(c), c.ID))
+	}
+	if due := w.dueNext(c); due != 0 {
+		w.tx.ClearTimer(due, TimerCase, string(c.ID))
+	}
 }
 
 // unindex takes a case out of the indexes in which it is not any more.

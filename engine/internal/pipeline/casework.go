@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -164,6 +165,9 @@ func (w *writer) contact(s *subject) error {
 		return err
 	}
 	after := cases.Contacted(late, first, it, w.at, w.rules)
+	if slices.Contains(after.Items, it.ID) {
+		s.rec.Linked = string(after.ID)
+	}
 	if after.Reopens > c.Reopens {
 		s.rec.Case = string(after.ID)
 	}

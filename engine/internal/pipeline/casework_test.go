@@ -172,7 +172,9 @@ func (w *world) kept() {
 		w.t.Fatal(err)
 	}
 	for _, timer := range due {
-		gotTimers = append(gotTimers, fmt.Sprintf("%d %s", timer.Due, timer.Ref))
+		if timer.Kind == TimerCase {
+			gotTimers = append(gotTimers, fmt.Sprintf("%d %s", timer.Due, timer.Ref))
+		}
 	}
 	sameSet(w.t, "open cases", gotOpen, open)
 	sameSet(w.t, "cases by status", gotStatus, status)

@@ -54,6 +54,9 @@ func (s *subject) revise(it feedback.Item) {
 	if s.rec.Revision > 0 && it.OccurredAssumed {
 		it.OccurredAt, it.OccurredAssumed = s.rec.Feedback.OccurredAt, s.rec.Feedback.OccurredAssumed
 	}
+	if s.rec.Origin == "" && s.rec.Feedback.Batch != it.Batch {
+		s.rec.Origin = s.rec.Feedback.Batch
+	}
 	s.rec.Feedback = it
 	s.rec.Revision++
 }

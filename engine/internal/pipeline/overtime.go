@@ -67,12 +67,28 @@ func (p *Pipeline) overTime(ctx context.Context, at feedback.Time, do func(*writ
 	var w *writer
 	err := p.cfg.Store.Update(ctx, func(tx *store.Tx) error {
 		w = p.newWriter(tx, at)
-		return errors.Join(do(w), w.finish())
+		if err := errors.Join(do(w), w.finish()); err != nil || !p.rehearses {
+			return err
+		}
+		return errRolledBack
 	})
+	if err == errRolledBack {
+		return nil
+	}
 	if err == nil {
 		w.told.tell()
 	}
 	return err
+}
+
+// errRolledBack ends an update of a pipeline that rehearses, so that nothing of it stays.
+var errRolledBack = errors.New("pipeline: rolled back")
+
+// rolledBack returns a pipeline whose updates outside of intake leave no trace.
+func (p *Pipeline) rolledBack() *Pipeline {
+	q := &Pipeline{cfg: p.cfg, rehearses: true}
+	q.deciding.Store(p.deciding.Load())
+	return q
 }
 
 // instances returns what Tick looks at.

@@ -69,8 +69,9 @@ type Hooks struct {
 
 // Pipeline is safe for concurrent use.
 type Pipeline struct {
-	cfg      Config
-	deciding atomic.Pointer[deciding]
+	cfg       Config
+	deciding  atomic.Pointer[deciding]
+	rehearses bool // see rolledBack
 }
 
 // deciding is what decides about items: a ruleset with the windows that are kept for it.

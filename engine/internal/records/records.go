@@ -25,11 +25,14 @@ type Item struct {
 	Priority  string        `json:"priority,omitempty"`
 	Severity  string        `json:"severity,omitempty"`
 	Tags      []string      `json:"tags,omitempty"`
-	Case      string        `json:"case,omitempty"` // the latest case opened for it
+	Case      string        `json:"case,omitempty"`   // the latest case opened for it
+	Linked    string        `json:"linked,omitempty"` // the case of its customer that it was linked to when it came
 	// Waiting lists the categorizers that could not be asked when the item was committed.
 	Waiting []string `json:"waiting,omitempty"`
 	// Review marks an item whose human correction was made for an earlier revision.
-	Review  bool          `json:"review,omitempty"`
+	Review bool `json:"review,omitempty"`
+	// Origin is the batch that created the item, when its latest revision is of another.
+	Origin  string        `json:"origin,omitempty"`
 	Counted Contribution  `json:"counted"`
 	Windows []WindowCount `json:"windows,omitempty"` // what it added to the windows of rules
 }

@@ -123,6 +123,12 @@ func DigestKey(rule, destination string) []byte {
 	return store.NewKey(store.KeySilence).Str(byDigest).Str(rule).Str(destination).Bytes()
 }
 
+// DigestPrefix is the prefix of the keys of all Digests.
+func DigestPrefix() []byte { return store.NewKey(store.KeySilence).Str(byDigest).Bytes() }
+
+// ThrottlePrefix is the prefix of the keys of all Throttleds.
+func ThrottlePrefix() []byte { return store.NewKey(store.KeyThrottle).Bytes() }
+
 // WakeKey is the key of the instant for which a timer is set, in decimal milliseconds.
 func WakeKey(kind rules.WakeKind, rule, key string) []byte {
 	return store.NewKey(store.KeySilence).Str(byWake).Str(string(kind)).Str(rule).Str(key).Bytes()

@@ -36,7 +36,10 @@ type Queries interface {
 	Silences(context.Context) ([]Silence, error)
 	Silence(context.Context, Silence) (Silence, error)
 	Unsilence(ctx context.Context, id string) (Silence, error)
-	Deliveries(ctx context.Context, destination string, limit int) ([]feedback.Delivery, error)
+	Deliveries(context.Context, DeliveryQuery) (DeliveryPage, error)
+	Delivery(ctx context.Context, key string) (*Delivery, error)
+	ActOnDeliveries(context.Context, DeliveryAction) (DeliveryResult, error)
+	Destinations(context.Context) ([]DestinationState, error)
 	DeadLetters(ctx context.Context, kind feedback.DeadLetterKind, limit int) ([]feedback.DeadLetter, error)
 	Themes(context.Context, MetricQuery) ([]Theme, error)
 	NPS(context.Context, MetricQuery) (NPS, error)
@@ -121,9 +124,10 @@ func (e *Engine) serveAdmin() (*admin.Server, error) {
 		"silences":     method(func(ctx context.Context, _ none) ([]Silence, error) { return e.Silences(ctx) }),
 		"silence":      method(e.Silence),
 		"unsilence":    method(e.Unsilence),
-		"deliveries": method(func(ctx context.Context, l listing) ([]feedback.Delivery, error) {
-			return e.Deliveries(ctx, l.Name, l.Limit)
-		}),
+		"deliveries":   method(e.Deliveries),
+		"delivery":     method(e.Delivery),
+		"delivery_act": method(e.ActOnDeliveries),
+		"destinations": method(func(ctx context.Context, _ none) ([]DestinationState, error) { return e.Destinations(ctx) }),
 		"dead_letters": method(func(ctx context.Context, l listing) ([]feedback.DeadLetter, error) {
 			return e.DeadLetters(ctx, feedback.DeadLetterKind(l.Name), l.Limit)
 		}),
@@ -157,6 +161,7 @@ func (e *Engine) serveAdmin() (*admin.Server, error) {
 var sentinels = map[string]error{
 	"not_found": ErrNotFound, "busy": ErrBusy, "full": ErrFull, "poisoned": ErrPoisoned, "no_replay": ErrNoReplay,
 	"restart": ErrRestart, "transition": ErrTransition, "missing": ErrMissing, "denied": ErrDenied, "damaged": ErrDamaged,
+	"no_destination": ErrNoDestination,
 }
 
 func errorCode(err error) string {
@@ -339,8 +344,24 @@ func (c *Client) Alerts(ctx context.Context) ([]feedback.Alert, error) {
 }
 
 // Deliveries asks as State.Deliveries does.
-func (c *Client) Deliveries(ctx context.Context, destination string, limit int) ([]feedback.Delivery, error) {
-	return call[[]feedback.Delivery](ctx, c, "deliveries", listing{destination, limit})
+func (c *Client) Deliveries(ctx context.Context, q DeliveryQuery) (DeliveryPage, error) {
+	return call[DeliveryPage](ctx, c, "deliveries", q)
+}
+
+// Delivery asks as State.Delivery does.
+func (c *Client) Delivery(ctx context.Context, key string) (*Delivery, error) {
+	return call[*Delivery](ctx, c, "delivery", key)
+}
+
+// ActOnDeliveries asks as State.ActOnDeliveries does. The engine takes the actor at its word, and asks its host whether
+// it may.
+func (c *Client) ActOnDeliveries(ctx context.Context, a DeliveryAction) (DeliveryResult, error) {
+	return call[DeliveryResult](ctx, c, "delivery_act", a)
+}
+
+// Destinations asks as State.Destinations does.
+func (c *Client) Destinations(ctx context.Context) ([]DestinationState, error) {
+	return call[[]DestinationState](ctx, c, "destinations", struct{}{})
 }
 
 // DeadLetters asks as State.DeadLetters does.

@@ -258,8 +258,8 @@ func TestAlertStateOverFailedDeliveries(t *testing.T) {
 	e := open(t, writeProgram(t, strings.Replace(alertRules, "attempts: 3", "attempts: 1000", 1)), p, c.at)
 	c.push(t, e, 6, 8, "#price is high")
 	c.pass(t, e, 90*time.Minute)
-	waiting, err := e.Deliveries(context.WithoutCancel(t.Context()), "team", 10)
-	if err != nil || len(waiting) == 0 || waiting[0].Kind != "alert" {
+	waiting, err := e.Deliveries(context.WithoutCancel(t.Context()), engine.DeliveryQuery{Destination: "team"})
+	if err != nil || len(waiting.Deliveries) == 0 || waiting.Deliveries[0].Kind != "alert" {
 		t.Fatalf("deliveries %+v, %v", waiting, err)
 	}
 	p.sink.set(nil)

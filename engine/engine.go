@@ -85,8 +85,9 @@ type Options struct {
 	Intake int
 	// Now is the clock. Defaults to the system's.
 	Now func() time.Time
-	// Authorize says whether somebody may do something to a case; an error refuses it, and is wrapped by ErrDenied. The
-	// case of a correction is that of the item, without an ID when it has none. It must return soon. Defaults to yes.
+	// Authorize says whether somebody may do something to a case, to labels or to a delivery; an error refuses it, and is
+	// wrapped by ErrDenied. The case of a correction or a delivery is that of its item, without an ID when it has none. It
+	// must return soon. Defaults to yes.
 	Authorize func(context.Context, Actor, Action, feedback.Case) error
 	// Watch has Run notice when files of the program or of its plugins change, and Reload then.
 	Watch bool
@@ -101,7 +102,6 @@ type Engine struct {
 	program *program.Program
 	plugins *plugins
 	pipe    *pipeline.Pipeline
-	outbox  *outbox.Outbox
 	intake  chan struct{}
 	meter   *meter
 	started time.Time
@@ -139,7 +139,7 @@ func Open(ctx context.Context, dir string, o Options) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open state %s: %w", o.State, err)
 	}
-	e.State = &State{store: st, dir: o.State, zone: prog.Timezone, Clock: o.Now, files: e.rereadRules, activated: e.tellActivated, authorize: o.Authorize}
+	e.State = &State{store: st, dir: o.State, zone: prog.Timezone, Clock: o.Now, files: e.rereadRules, activated: e.tellActivated, authorize: o.Authorize, destinations: prog.DestinationIDs()}
 	e.CaseDesk = CaseDesk{e.ActOnCase}
 	if err := e.assemble(ctx); err != nil {
 		return nil, errors.Join(err, e.Close(ctx))
@@ -192,6 +192,8 @@ func (e *Engine) assemble(ctx context.Context) error {
 			ID: d.ID, Plugin: e.plugins.byID[d.ID],
 			Policy: outbox.Policy{
 				Base: d.Retry.Base, Cap: d.Retry.Cap, MaxAge: d.Retry.MaxAge, Attempts: d.Retry.Attempts,
+				Concurrency: d.Pace.Concurrency, Timeout: d.Pace.Timeout, Rate: outbox.Rate(d.Pace.Rate),
+				Breaker: outbox.BreakerPolicy(d.Pace.Breaker),
 			},
 		})
 	}

@@ -124,24 +124,16 @@ func examine(t *testing.T, dir string, acked map[string]bool) {
 		t.Fatal(err)
 	}
 	messages := map[feedback.ItemID]int{}
-	deliveries, err := e.Deliveries(ctx, "", every)
+	page, err := e.Deliveries(ctx, engine.DeliveryQuery{Limit: every})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, d := range deliveries {
+	var deliveries []feedback.Delivery
+	for _, d := range page.Deliveries {
 		if d.Kind == "notify" {
 			messages[d.Item]++
 		}
-	}
-	dead, err := e.DeadLetters(ctx, feedback.DeadDelivery, every)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, l := range dead {
-		if l.Delivery.Kind == "notify" {
-			messages[l.Delivery.Item]++
-		}
-		deliveries = append(deliveries, *l.Delivery)
+		deliveries = append(deliveries, d.Delivery)
 	}
 	examineMemory(t, e, len(items), deliveries)
 	caseOf := map[feedback.ItemID]int{}

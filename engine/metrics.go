@@ -25,8 +25,10 @@ type Metrics struct {
 	Stages  map[string]Latency       `json:"stages"`  // prepare: accept, filter, categorize; commit: decide, make durable
 	Plugins map[string]PluginMetrics `json:"plugins"` // by id
 	Rules   map[string]RuleMetrics   `json:"rules"`   // by id: those of which there is something to tell
-	Store   StoreMetrics             `json:"store"`
-	Uptime  time.Duration            `json:"uptime_ns"`
+	// Destinations is what was done for each, by id.
+	Destinations map[string]DestinationMetrics `json:"destinations"`
+	Store        StoreMetrics                  `json:"store"`
+	Uptime       time.Duration                 `json:"uptime_ns"`
 }
 
 // Latency is how long something took.
@@ -199,6 +201,7 @@ func (e *Engine) Metrics() Metrics {
 		m.Rules[id] = *r
 	}
 	e.meter.mu.Unlock()
+	m.Destinations = e.serving()
 	m.Sent, m.Failed = e.meter.sent.Load(), e.meter.failed.Load()
 	m.Intake = len(e.intake)
 	m.Uptime = e.opts.Now().Sub(e.started)

@@ -132,7 +132,7 @@ func TestQuarantineOfADestination(t *testing.T) {
 	}
 	<-told
 	for len(p.sink.messages()) < 2 {
-		if d, err := e.Deliveries(t.Context(), "", 0); err != nil || len(d) > 0 && d[0].Attempts > 6 {
+		if d, err := e.Deliveries(t.Context(), engine.DeliveryQuery{}); err != nil || len(d.Deliveries) > 0 && d.Deliveries[0].Attempts > 6 {
 			t.Fatalf("%+v, %v", d, err)
 		}
 	}

@@ -171,12 +171,13 @@ type place struct {
 	redact    redact.Kinds
 	onFailure program.OnFailure
 	retry     program.Retry
+	pace      program.Pace
 }
 
 func placesOf(prog *program.Program) map[string]place {
 	places := map[string]place{}
 	for p := range prog.Plugins {
-		places[p.ID] = place{p.Role, p.Every, p.Defaults, p.Redact, p.OnFailure, p.Retry}
+		places[p.ID] = place{p.Role, p.Every, p.Defaults, p.Redact, p.OnFailure, p.Retry, p.Pace}
 	}
 	return places
 }

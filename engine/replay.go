@@ -15,7 +15,8 @@ import (
 var ErrNoReplay = errors.New("engine: a rejected row cannot be replayed; mend it in its source")
 
 // Replay tries a dead letter again: an item is ingested anew, a delivery goes back to the end of its destination's
-// line under the same key. The letter is gone once that is durable. It returns what became of an item.
+// line under the same key, in the name of the host. The letter is gone once that is durable. It returns what became of an
+// item. See also ReplayDelivery.
 func (e *Engine) Replay(ctx context.Context, id string) (Row, error) {
 	e.replays.Lock()
 	defer e.replays.Unlock()
@@ -25,7 +26,7 @@ func (e *Engine) Replay(ctx context.Context, id string) (Row, error) {
 	}
 	switch letter.Kind {
 	case feedback.DeadDelivery:
-		return Row{}, e.outbox.Replay(ctx, *letter)
+		return Row{}, e.ReplayDelivery(ctx, Actor{Name: "host"}, id, "")
 	case feedback.DeadItem:
 		return e.replayItem(ctx, letter)
 	}

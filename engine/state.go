@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/closedloop/closedloop/engine/internal/outbox"
 	"github.com/closedloop/closedloop/engine/internal/pipeline"
 	"github.com/closedloop/closedloop/engine/internal/program"
 	"github.com/closedloop/closedloop/engine/internal/records"
@@ -44,6 +45,9 @@ type State struct {
 
 	authorize func(context.Context, Actor, Action, feedback.Case) error // nil allows everything
 	casework  *pipeline.Pipeline                                        // that changes cases; nil while the rules do not compile
+
+	destinations []string       // of the program
+	outbox       *outbox.Outbox // that delivers; nil where no engine is open
 }
 
 // OpenState opens the state of the program in dir without loading any plugin: for queries, and to change which rules
@@ -66,7 +70,7 @@ func OpenState(ctx context.Context, dir string, o Options) (*State, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open state %s: %w", state, err)
 	}
-	s := &State{store: st, dir: state, zone: prog.Timezone, Clock: o.Now, files: files, authorize: o.Authorize}
+	s := &State{store: st, dir: state, zone: prog.Timezone, Clock: o.Now, files: files, authorize: o.Authorize, destinations: prog.DestinationIDs()}
 	s.CaseDesk = CaseDesk{s.ActOnCase}
 	set, err := s.deciding(prog)
 	if problems := source.Problems(nil); err != nil && !errors.As(err, &problems) {
@@ -204,26 +208,6 @@ func (s *State) Alerts(context.Context) ([]feedback.Alert, error) {
 		})
 	})
 	slices.SortStableFunc(out, func(a, b feedback.Alert) int { return int(b.LastAt - a.LastAt) })
-	return out, err
-}
-
-// Deliveries returns the messages that wait, by destination in their order. An empty destination means all; a limit
-// of 0 means 50.
-func (s *State) Deliveries(_ context.Context, destination string, limit int) ([]feedback.Delivery, error) {
-	if limit <= 0 {
-		limit = 50
-	}
-	prefix := records.DeliveriesPrefix()
-	if destination != "" {
-		prefix = records.DeliveryPrefix(destination)
-	}
-	out := []feedback.Delivery{}
-	err := s.store.View(func(snap *store.Snapshot) error {
-		return records.Each(snap, prefix, nil, false, func(d *feedback.Delivery) (bool, error) {
-			out = append(out, *d)
-			return len(out) < limit, nil
-		})
-	})
 	return out, err
 }
 

@@ -165,8 +165,11 @@ type Delivery struct {
 	Sequence    uint64          `json:"sequence"` // order within the destination
 	Kind        string          `json:"kind"`
 	Item        ItemID          `json:"item,omitempty"`
-	Body        json.RawMessage `json:"body"` // an object
+	Case        CaseID          `json:"case,omitempty"`
+	Subject     string          `json:"subject,omitempty"` // what it is about besides: of alerts and digests, rule and group
+	Body        json.RawMessage `json:"body"`              // an object
 	CreatedAt   Time            `json:"created_at"`
+	ReplayedAt  Time            `json:"replayed_at,omitzero"` // when it was last taken out of the dead letters
 	Attempts    int             `json:"attempts,omitempty"`
 	NextAt      Time            `json:"next_at,omitzero"` // not to be tried before
 	LastError   string          `json:"last_error,omitempty"`

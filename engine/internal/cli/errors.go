@@ -210,6 +210,8 @@ func plainCode(err error) (code int, hint string) {
 		return exitInput, "--help of the command tells what is needed"
 	case errors.Is(err, engine.ErrTransition):
 		return exitFailed, "closedloop cases show tells where the case stands"
+	case errors.Is(err, engine.ErrNoDestination):
+		return exitFailed, "put it back into program.yaml, or drop what waits for it: closedloop deliveries drop --help"
 	case ofSystem(err):
 		return exitEnvironment, ""
 	}

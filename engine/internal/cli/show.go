@@ -233,22 +233,6 @@ func (a *app) showAlerts() *cobra.Command {
 	return listed(a, limited(cmd, &f), ask, a.alertsTable)
 }
 
-func (a *app) showDeliveries() *cobra.Command {
-	var f filters
-	var destination string
-	cmd := &cobra.Command{
-		Use:     "deliveries",
-		Short:   "List the messages that wait, by destination in their order",
-		Example: "  closedloop show deliveries -C examples/retail --destination care-team",
-	}
-	cmd.Flags().StringVar(&destination, "destination", "", "only to the destination with this `id`")
-	f.addLimit(cmd)
-	ask := func(ctx context.Context, s *session) ([]feedback.Delivery, error) {
-		return s.Deliveries(ctx, destination, f.limit)
-	}
-	return listed(a, limited(cmd, &f), ask, a.deliveriesTable)
-}
-
 func (a *app) showDead() *cobra.Command {
 	var f filters
 	var kind string

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -175,19 +174,6 @@ func (a *app) alertsTable(s *session, alerts []feedback.Alert) {
 			status += ", silenced"
 		}
 		t.add(status, al.Severity, al.Rule, strings.ReplaceAll(al.Key, "\x1f", ", "), grouped(al.Count), instant(al.FirstAt, s.zone), instant(al.LastAt, s.zone), al.Summary)
-	}
-	t.write(a.std.Out, a.std.Width)
-}
-
-func (a *app) deliveriesTable(s *session, ds []feedback.Delivery) {
-	if len(ds) == 0 {
-		a.none("deliveries waiting")
-		return
-	}
-	t := newTable(narrow("destination"), text("kind"), ident("item"), text("since"), digits("attempts"), text("next"), elastic("last error"))
-	for i := range ds {
-		d := &ds[i]
-		t.add(d.Destination, d.Kind, string(d.Item), instant(d.CreatedAt, s.zone), strconv.Itoa(d.Attempts), instant(d.NextAt, s.zone), d.LastError)
 	}
 	t.write(a.std.Out, a.std.Width)
 }

@@ -176,7 +176,7 @@ func (w *writer) notify(s *subject, e *rules.Effect, labels *feedback.Labels) er
 	}
 	return w.send(feedback.Delivery{
 		Key: deliveryKey(s.rec.Feedback.ID, e), Destination: e.Destination,
-		Kind: string(e.Kind), Item: s.rec.Feedback.ID, Body: body, CreatedAt: w.at,
+		Kind: string(e.Kind), Item: s.rec.Feedback.ID, Case: feedback.CaseID(s.rec.Case), Body: body, CreatedAt: w.at,
 	})
 }
 

@@ -168,6 +168,7 @@ func (b boardOf) Tell(n rules.Notice) {
 	}, "\x00")))
 	w.fail(w.send(feedback.Delivery{
 		Key: "msg_" + hex.EncodeToString(sum[:16]), Destination: n.Destination, Kind: m.Kind, Body: body, CreatedAt: w.at,
+		Subject: strings.Trim(n.Rule+"/"+n.Group, "/"),
 	}))
 }
 

@@ -132,7 +132,7 @@ func (w *writer) tellStep(c *feedback.Case, step int, x *rules.Escalation) error
 		"escalation", string(c.ID), fmt.Sprint(c.Reopens), fmt.Sprint(step), x.Destination,
 	}, "\x00")))
 	return w.send(feedback.Delivery{
-		Key: "msg_" + hex.EncodeToString(sum[:16]), Destination: x.Destination, Kind: m.Kind, Item: c.Item, Body: body, CreatedAt: w.at,
+		Key: "msg_" + hex.EncodeToString(sum[:16]), Destination: x.Destination, Kind: m.Kind, Item: c.Item, Case: c.ID, Body: body, CreatedAt: w.at,
 	})
 }
 

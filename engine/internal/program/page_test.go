@@ -32,7 +32,7 @@ sources:
 categorizers:
   ID: {zz-zz-zz: 1, grants: {zz-zz-zz: 1}, limits: {zz-zz-zz: 1}}
 destinations:
-  ID: {zz-zz-zz: 1, grants: {zz-zz-zz: 1}, limits: {zz-zz-zz: 1}, retry: {zz-zz-zz: 1}}
+  ID: {zz-zz-zz: 1, grants: {zz-zz-zz: 1}, limits: {zz-zz-zz: 1}, retry: {zz-zz-zz: 1}, breaker: {zz-zz-zz: 1}}
 attributes: {zz-zz-zz: {}}
 secrets:
   NAME: {zz-zz-zz: x}

@@ -20,6 +20,9 @@ const (
 	defaultAttempts = 20
 	defaultBase     = 5 * time.Second
 	defaultCap      = time.Hour
+	defaultTimeout  = 30 * time.Second
+	defaultFailures = 5
+	defaultOpenCap  = 10 * time.Minute
 )
 
 // role is a section of program.yaml.
@@ -33,7 +36,7 @@ type role struct {
 var roles = [...]role{
 	{RoleSource, "sources", []string{"every", "item", "redact"}, []sdk.Ability{sdk.AbilityPoll, sdk.AbilityReceive}},
 	{RoleCategorizer, "categorizers", []string{"on_failure"}, []sdk.Ability{sdk.AbilityCategorize}},
-	{RoleDestination, "destinations", []string{"retry"}, []sdk.Ability{sdk.AbilityDeliver}},
+	{RoleDestination, "destinations", []string{"retry", "concurrency", "rate", "timeout", "breaker"}, []sdk.Ability{sdk.AbilityDeliver}},
 }
 
 func (l *loader) readPlugins() {
@@ -71,6 +74,7 @@ func (l *loader) readPlugin(r role, e source.Entry) Plugin {
 	}
 	l.readRole(&p, n)
 	l.readLimits(&p, n.Get("limits"))
+	p.makeRoom()
 	l.readGrants(&p, n.Get("grants"))
 	ref := n.Need("plugin")
 	c := l.findCode(ref, p.Trust)
@@ -125,27 +129,8 @@ func (l *loader) readRole(p *Plugin, n *source.Node) {
 			p.OnFailure = OnFailure(choice)
 		}
 	case RoleDestination:
-		p.Retry = readRetry(n.Get("retry"))
+		readDelivery(p, n)
 	}
-}
-
-func readRetry(n *source.Node) Retry {
-	r := Retry{MaxAge: defaultMaxAge, Attempts: defaultAttempts, Base: defaultBase, Cap: defaultCap}
-	if n.IsNull() || !n.Object("max_age", "attempts", "base", "cap") {
-		return r
-	}
-	r.MaxAge = duration(n.Get("max_age"), r.MaxAge)
-	r.Attempts = count(n.Get("attempts"), r.Attempts)
-	r.Base = duration(n.Get("base"), r.Base)
-	r.Cap = duration(n.Get("cap"), r.Cap)
-	if r.Cap < r.Base {
-		at := n.Get("cap")
-		if at == nil {
-			at = n.Get("base")
-		}
-		at.Problem("wrong_value", "found a cap of %s below the base of %s", r.Cap, r.Base)
-	}
-	return r
 }
 
 func duration(n *source.Node, otherwise time.Duration) time.Duration {

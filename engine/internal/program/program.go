@@ -125,6 +125,27 @@ type Retry struct {
 	Cap      time.Duration // no wait is longer. Defaults to 1 h.
 }
 
+// Pace says how a destination is served.
+type Pace struct {
+	Concurrency int           // messages on their way at once. Defaults to 1.
+	Timeout     time.Duration // of one attempt. Defaults to 30 s.
+	Rate        Rate          // of attempts. Defaults to no bound.
+	Breaker     Breaker
+}
+
+// Rate is so many in a time. The zero value is no bound.
+type Rate struct {
+	N   int
+	Per time.Duration // a second, a minute or an hour
+}
+
+// Breaker says when a destination that fails is left alone.
+type Breaker struct {
+	Failures int           // in a row. Defaults to 5.
+	Open     time.Duration // it is left alone for at most this long; each next time doubles it. Defaults to Retry.Base.
+	Cap      time.Duration // and never longer. Defaults to 10 min, or Retry.Cap when that is less.
+}
+
 // Plugin is one plugin as the program uses it.
 type Plugin struct {
 	ID    string
@@ -148,6 +169,7 @@ type Plugin struct {
 
 	OnFailure OnFailure // of a categorizer. Defaults to Hold.
 	Retry     Retry     // of a destination
+	Pace      Pace      // of a destination
 
 	// Native is the plugin of KindNative.
 	Native sdk.Plugin
@@ -170,6 +192,15 @@ func (p *Program) Plugins(yield func(*Plugin) bool) {
 			}
 		}
 	}
+}
+
+// DestinationIDs returns the ids of the destinations, in the order of the file.
+func (p *Program) DestinationIDs() []string {
+	ids := make([]string, len(p.Destinations))
+	for i := range p.Destinations {
+		ids[i] = p.Destinations[i].ID
+	}
+	return ids
 }
 
 // EnvironmentError says that the machine lacks something; the program may be in order.

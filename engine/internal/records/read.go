@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 
 	"github.com/closedloop/closedloop/engine/internal/store"
@@ -128,6 +129,21 @@ func NextSequence(r Reader, destination string) (uint64, error) {
 	}
 	n, err := strconv.ParseUint(string(b), 10, 64)
 	return n + 1, err
+}
+
+// Outgoing returns the destinations for which messages wait, by stepping from one to the next.
+func Outgoing(s *store.Snapshot) (destinations []string, err error) {
+	var from []byte
+	for found := true; found && err == nil; {
+		found = false
+		err = s.Scan(DeliveriesPrefix(), from, false, func(key, _ []byte) (bool, error) {
+			d, err := lastString(key, 1)
+			destinations, found = append(destinations, d), err == nil
+			from = DeliveryKey(d, math.MaxUint64)
+			return false, err
+		})
+	}
+	return destinations, err
 }
 
 // Place is an index to look through. The zero value looks through all items.

@@ -43,6 +43,8 @@ type Queries interface {
 	DeadLetters(ctx context.Context, kind feedback.DeadLetterKind, limit int) ([]feedback.DeadLetter, error)
 	Themes(context.Context, MetricQuery) ([]Theme, error)
 	NPS(context.Context, MetricQuery) (NPS, error)
+	Metric(context.Context, MetricQuery) (*MetricResult, error)
+	Measures(context.Context) ([]Measure, error)
 	Stats(context.Context) (*Stats, error)
 	Backtest(ctx context.Context, o BacktestOptions, progress func(done, total int)) (*Backtest, error)
 	Diff(ctx context.Context, o DiffOptions, progress func(done, total int)) (*Diff, error)
@@ -133,6 +135,8 @@ func (e *Engine) serveAdmin() (*admin.Server, error) {
 		}),
 		"themes":      method(e.Themes),
 		"nps":         method(e.NPS),
+		"metric":      method(e.Metric),
+		"measures":    method(func(ctx context.Context, _ none) ([]Measure, error) { return e.Measures(ctx) }),
 		"stats":       method(func(ctx context.Context, _ none) (*Stats, error) { return e.Stats(ctx) }),
 		"metrics":     method(func(context.Context, none) (Metrics, error) { return e.Metrics(), nil }),
 		"replay":      method(e.Replay),
@@ -161,7 +165,7 @@ func (e *Engine) serveAdmin() (*admin.Server, error) {
 var sentinels = map[string]error{
 	"not_found": ErrNotFound, "busy": ErrBusy, "full": ErrFull, "poisoned": ErrPoisoned, "no_replay": ErrNoReplay,
 	"restart": ErrRestart, "transition": ErrTransition, "missing": ErrMissing, "denied": ErrDenied, "damaged": ErrDamaged,
-	"no_destination": ErrNoDestination,
+	"no_destination": ErrNoDestination, "query": ErrQuery,
 }
 
 func errorCode(err error) string {
@@ -377,6 +381,16 @@ func (c *Client) Themes(ctx context.Context, q MetricQuery) ([]Theme, error) {
 // NPS asks as State.NPS does.
 func (c *Client) NPS(ctx context.Context, q MetricQuery) (NPS, error) {
 	return call[NPS](ctx, c, "nps", q)
+}
+
+// Metric asks as State.Metric does.
+func (c *Client) Metric(ctx context.Context, q MetricQuery) (*MetricResult, error) {
+	return call[*MetricResult](ctx, c, "metric", q)
+}
+
+// Measures asks as State.Measures does.
+func (c *Client) Measures(ctx context.Context) ([]Measure, error) {
+	return call[[]Measure](ctx, c, "measures", struct{}{})
 }
 
 // Stats asks as State.Stats does.

@@ -164,15 +164,12 @@ func (s *State) replayHistory(ctx context.Context, snap *store.Snapshot, from, u
 	total, done := 0, 0
 	if progress != nil {
 		first, last := records.Day(from, s.zone), records.Day(until-1, s.zone)
-		err := records.Sums(snap, records.Volume, records.DimAll, func(_ string, day uint32, r *records.Rollup) error {
-			if first <= day && day <= last {
-				total += int(r.N)
-			}
-			return nil
-		})
+		f := fold{snap: snap, measure: records.Volume, dim: records.DimAll}
+		items, err := f.between(first, last, nil)
 		if err != nil {
 			return err
 		}
+		total = int(items.of(f.value).N)
 		progress(0, total)
 	}
 	err := history(ctx, snap, from, until, func(p *past) error {

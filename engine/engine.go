@@ -30,6 +30,7 @@ import (
 	"github.com/closedloop/closedloop/engine/internal/outbox"
 	"github.com/closedloop/closedloop/engine/internal/pipeline"
 	"github.com/closedloop/closedloop/engine/internal/program"
+	"github.com/closedloop/closedloop/engine/internal/records"
 	"github.com/closedloop/closedloop/engine/internal/store"
 	"github.com/closedloop/closedloop/rules"
 	"github.com/closedloop/closedloop/sdk"
@@ -167,6 +168,9 @@ func (o Options) withDefaults() Options {
 // assemble loads the plugins and puts the parts together.
 func (e *Engine) assemble(ctx context.Context) error {
 	prog := e.program
+	if err := records.AdoptRollups(ctx, e.store); err != nil {
+		return err
+	}
 	set, err := e.openRules(ctx)
 	if err != nil {
 		return err

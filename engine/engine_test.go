@@ -352,7 +352,7 @@ func sameAnswers(t *testing.T, e *engine.Engine, c *engine.Client, id feedback.I
 		add(k, err)
 		th, err := q.Themes(ctx, engine.MetricQuery{})
 		add(th, err)
-		n, err := q.NPS(ctx, engine.MetricQuery{By: "queue", Value: "product"})
+		n, err := q.NPS(ctx, engine.MetricQuery{Dimension: "queue", Value: "product"})
 		add(n, err)
 		s, err := q.Stats(ctx)
 		add(s.Items, err)

@@ -11,7 +11,6 @@ import (
 	"github.com/closedloop/closedloop/engine/internal/records"
 	"github.com/closedloop/closedloop/engine/internal/store"
 	"github.com/closedloop/closedloop/rules"
-	"github.com/closedloop/closedloop/rules/stats"
 	"github.com/closedloop/closedloop/sdk/feedback"
 )
 
@@ -29,45 +28,18 @@ type NPS struct {
 	Hi         float64 `json:"hi"`
 }
 
-// MetricQuery chooses what a metric counts. Zero members choose all.
-type MetricQuery struct {
-	// By is a dimension and Value its value: theme, touchpoint, segment, channel, source or queue.
-	By    string        `json:"by,omitempty"`
-	Value string        `json:"value,omitempty"`
-	Since feedback.Time `json:"since,omitzero"` // by whole days of the program's timezone
-	Until feedback.Time `json:"until,omitzero"` // inclusive
-}
-
-// NPS returns the score over what the query chooses.
-func (s *State) NPS(_ context.Context, q MetricQuery) (NPS, error) {
-	if q.By == "" {
-		q.By = records.DimAll
-	}
-	var sum records.Rollup
-	err := s.sums(string(feedback.NPS), q, func(value string, r *records.Rollup) {
-		if value == q.Value {
-			sum.Add(*r, 1)
-		}
-	})
-	return npsOf(&sum), err
+// NPS returns the score over what the query chooses; its Measure, Every and Compare do not count.
+func (s *State) NPS(_ context.Context, q MetricQuery) (out NPS, err error) {
+	err = s.sums(string(feedback.NPS), q, func(sums sums) { out = npsOf(sums.of(q.Value)) })
+	return out, err
 }
 
 func npsOf(r *records.Rollup) NPS {
-	var d, p, q int
-	for score, n := range r.Hist {
-		switch {
-		case score <= 6:
-			d += int(n)
-		case score <= 8:
-			p += int(n)
-		default:
-			q += int(n)
-		}
-	}
-	v := NPS{N: d + p + q, Detractors: d, Passives: p, Promoters: q}
+	c := npsCounts(r)
+	v := NPS{N: c.N(), Detractors: c.Detractors, Passives: c.Passives, Promoters: c.Promoters}
 	if v.N > 0 {
-		value, lo, hi := stats.NPSScore(d, p, q, confidence)
-		v.Value, v.Lo, v.Hi = 100*value, 100*lo, 100*hi
+		e := c.Score(confidence)
+		v.Value, v.Lo, v.Hi = 100*e.Value, 100*e.Lo, 100*e.Hi
 	}
 	return v
 }
@@ -79,51 +51,39 @@ type Theme struct {
 	NPS   NPS                `json:"nps"`   // of those that answer an nps question
 }
 
-// Themes returns the themes that were found, the most frequent first. By and Value of the query are not used.
+// Themes returns the themes that were found, the most frequent first. Of the query Since and Until count.
 func (s *State) Themes(_ context.Context, q MetricQuery) ([]Theme, error) {
-	q.By = records.DimTheme
-	items, scores := map[string]int64{}, map[string]*records.Rollup{}
-	err := s.sums(records.Volume, q, func(theme string, r *records.Rollup) { items[theme] += r.N })
+	q = MetricQuery{Dimension: records.DimTheme, Since: q.Since, Until: q.Until}
+	var items, scores sums
+	err := s.sums(records.Volume, q, func(s sums) { items = s })
 	if err != nil {
 		return nil, err
 	}
-	err = s.sums(string(feedback.NPS), q, func(theme string, r *records.Rollup) {
-		if scores[theme] == nil {
-			scores[theme] = &records.Rollup{}
-		}
-		scores[theme].Add(*r, 1)
-	})
-	out := []Theme{}
-	for theme, n := range items {
-		if n == 0 {
-			continue
-		}
-		t := Theme{Theme: feedback.ThemePath(theme), Items: int(n)}
-		if r := scores[theme]; r != nil {
-			t.NPS = npsOf(r)
-		}
-		out = append(out, t)
+	if err := s.sums(string(feedback.NPS), q, func(s sums) { scores = s }); err != nil {
+		return nil, err
 	}
-	slices.SortFunc(out, func(a, b Theme) int { return cmp.Or(b.Items-a.Items, cmp.Compare(a.Theme, b.Theme)) })
-	return out, err
+	out := []Theme{}
+	for _, theme := range ranked(items, "", false) {
+		out = append(out, Theme{Theme: feedback.ThemePath(theme), Items: int(items[theme].N), NPS: npsOf(scores.of(theme))})
+	}
+	return out, nil
 }
 
-// sums calls each with the rollups that the query chooses.
-func (s *State) sums(measure string, q MetricQuery, each func(value string, r *records.Rollup)) error {
-	first, last := uint32(0), ^uint32(0)
-	if q.Since != 0 {
-		first = records.Day(q.Since, s.zone)
-	}
-	if q.Until != 0 {
-		last = records.Day(q.Until, s.zone)
-	}
+// sums calls use with the sums that the query chooses.
+func (s *State) sums(measure string, q MetricQuery, use func(sums)) error {
 	return s.store.View(func(snap *store.Snapshot) error {
-		return records.Sums(snap, measure, q.By, func(value string, day uint32, r *records.Rollup) error {
-			if day >= first && day <= last {
-				each(value, r)
-			}
-			return nil
-		})
+		m := metering{q: q, fold: fold{snap: snap, measure: measure, dim: cmp.Or(q.Dimension, records.DimAll), value: q.Value}}
+		if q.Since != 0 {
+			m.first = records.Day(q.Since, s.zone)
+		}
+		if q.Until != 0 {
+			m.last = records.Day(q.Until, s.zone)
+		}
+		found, err := m.between(m.first, m.last, nil)
+		if err == nil {
+			use(found)
+		}
+		return err
 	})
 }
 
@@ -187,7 +147,7 @@ func (s *State) Stats(ctx context.Context) (*Stats, error) {
 	if st.Detractors, err = s.routed(st.NPS.Detractors); err != nil {
 		return nil, err
 	}
-	err = s.sums(records.Volume, MetricQuery{By: records.DimAll}, func(_ string, r *records.Rollup) { st.Items += int(r.N) })
+	err = s.sums(records.Volume, MetricQuery{}, func(s sums) { st.Items = int(s.of("").N) })
 	if err != nil {
 		return nil, err
 	}
@@ -196,13 +156,8 @@ func (s *State) Stats(ctx context.Context) (*Stats, error) {
 
 // routed returns the detractors by queue, the longest first, and those of no queue last.
 func (s *State) routed(all int) ([]InQueue, error) {
-	queues := map[string]*records.Rollup{}
-	err := s.sums(string(feedback.NPS), MetricQuery{By: records.DimQueue}, func(queue string, r *records.Rollup) {
-		if queues[queue] == nil {
-			queues[queue] = &records.Rollup{}
-		}
-		queues[queue].Add(*r, 1)
-	})
+	var queues sums
+	err := s.sums(string(feedback.NPS), MetricQuery{Dimension: records.DimQueue}, func(s sums) { queues = s })
 	out := []InQueue{}
 	for _, queue := range slices.Sorted(maps.Keys(queues)) {
 		if n := npsOf(queues[queue]).Detractors; n > 0 {

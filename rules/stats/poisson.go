@@ -45,7 +45,17 @@ func PoissonRatio(k1 int, t1 float64, k2 int, t2 float64, confidence float64) (r
 		y := bisect(0, 1, func(y float64) bool { return incompleteBeta(y, b, a+1) < tail })
 		ratio.Hi = rates(1-y, y)
 	}
-	return ratio, binomialTest(a, a+b, share)
+	return ratio, PoissonTest(k1, t1, k2, t2)
+}
+
+// PoissonTest is the p-value of PoissonRatio alone, which takes a fraction of the time.
+func PoissonTest(k1 int, t1 float64, k2 int, t2 float64) float64 {
+	a, b := float64(max(k1, 0)), float64(max(k2, 0))
+	share := t1 / (t1 + t2)
+	if a+b == 0 || !(t1 > 0 && t2 > 0 && share > 0 && share < 1) {
+		return 1
+	}
+	return binomialTest(a, a+b, share)
 }
 
 // outside returns what a confidence leaves on either side, as far as 1 less that is a number below 1.

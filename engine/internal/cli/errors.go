@@ -204,7 +204,7 @@ func plainCode(err error) (code int, hint string) {
 		return exitEnvironment, ""
 	case errors.Is(err, fs.ErrPermission):
 		return exitEnvironment, "check who owns the file and its permissions"
-	case errors.Is(err, engine.ErrNotFound), errors.Is(err, engine.ErrNoReplay):
+	case errors.Is(err, engine.ErrNotFound), errors.Is(err, engine.ErrNoReplay), errors.Is(err, engine.ErrQuery):
 		return exitInput, ""
 	case errors.Is(err, engine.ErrMissing):
 		return exitInput, "--help of the command tells what is needed"

@@ -58,19 +58,24 @@ func (f *filters) addSince(cmd *cobra.Command) {
 
 // from returns the instant that --since means.
 func (f *filters) from(now time.Time, zone *time.Location) (feedback.Time, error) {
-	if f.since == "" {
+	return instantOf("--since", f.since, now, zone)
+}
+
+// instantOf returns the instant that the value of a flag means, and 0 for none.
+func instantOf(flag, value string, now time.Time, zone *time.Location) (feedback.Time, error) {
+	if value == "" {
 		return 0, nil
 	}
-	if d, err := feedback.ParseDuration(f.since); err == nil {
+	if d, err := feedback.ParseDuration(value); err == nil {
 		return feedback.TimeOf(now.Add(-d)), nil
 	}
-	if t, err := time.Parse(time.RFC3339, f.since); err == nil {
+	if t, err := time.Parse(time.RFC3339, value); err == nil {
 		return feedback.TimeOf(t), nil
 	}
-	if t, err := time.ParseInLocation(time.DateOnly, f.since, zone); err == nil {
+	if t, err := time.ParseInLocation(time.DateOnly, value, zone); err == nil {
 		return feedback.TimeOf(t), nil
 	}
-	return 0, usage("", "--since: found %q, expected 7d, 36h, 2026-03-02 or 2026-03-02T10:00:00Z", f.since)
+	return 0, usage("", "%s: found %q, expected 7d, 36h, 2026-03-02 or 2026-03-02T10:00:00Z", flag, value)
 }
 
 // check notes a limit that lists nothing.

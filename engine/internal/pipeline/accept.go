@@ -227,6 +227,9 @@ func checkScore(it *feedback.Item) *refusal {
 	if it.Survey == "" {
 		return &refusal{"bad_score", fmt.Sprintf("found the score %v without a survey, expected survey to say what it answers, such as nps", s)}
 	}
+	if it.Survey == records.Volume || it.Survey == records.Share {
+		return &refusal{"bad_score", fmt.Sprintf("found the survey %q, expected another name: it is that of a metric", it.Survey)}
+	}
 	lo, hi, ok := it.Scale()
 	if !ok {
 		reason := fmt.Sprintf("found a score for the survey %q, which has no usual scale, expected scale_min and scale_max as well", it.Survey)

@@ -185,7 +185,7 @@ type writer struct {
 	memory    memory
 	at        feedback.Time
 	report    Report
-	rollups   map[records.RollupID]*records.Rollup
+	rollups   records.Tally
 	sequences map[string]uint64
 	told      told
 	failed    error // of a read that the rules asked for
@@ -196,7 +196,6 @@ func (p *Pipeline) newWriter(tx *store.Tx, at feedback.Time) *writer {
 	now := p.deciding.Load()
 	return &writer{
 		p: p, tx: tx, rules: now.rules, deciding: now, at: at,
-		rollups:   map[records.RollupID]*records.Rollup{},
 		sequences: map[string]uint64{},
 		told:      told{hooks: &p.cfg.Hooks},
 	}
@@ -400,17 +399,8 @@ func (w *writer) finish() error {
 	if err := errors.Join(w.failed, w.remember()); err != nil {
 		return err
 	}
-	var b []byte
-	for id, delta := range w.rollups {
-		r, err := records.LoadRollup(w.tx, id)
-		if err != nil {
-			return err
-		}
-		r.Add(*delta, 1)
-		if b, err = r.AppendBinary(b[:0]); err != nil {
-			return err
-		}
-		w.tx.Set(id.Key(), b)
+	if err := w.rollups.Write(w.tx); err != nil {
+		return err
 	}
 	for destination, n := range w.sequences {
 		w.tx.Set(records.SequenceKey(destination), strconv.AppendUint(nil, n, 10))
@@ -429,18 +419,6 @@ func (w *writer) finish() error {
 	}
 	total.Add(imp)
 	return store.Put(w.tx, key, total)
-}
-
-// add adds a contribution to the rollups, or takes it away with sign -1.
-func (w *writer) add(c *records.Contribution, sign int64) {
-	c.Each(func(id records.RollupID, r records.Rollup) {
-		delta := w.rollups[id]
-		if delta == nil {
-			delta = &records.Rollup{}
-			w.rollups[id] = delta
-		}
-		delta.Add(r, sign)
-	})
 }
 
 // unbury checks that the dead letter that is replayed is still there.

@@ -161,9 +161,9 @@ func (s *subject) take(o *rules.Outputs) {
 // write stores the item with its labels, indexes and contribution to the rollups.
 func (w *writer) write(s *subject, effective *feedback.Labels) error {
 	rec, id := s.rec, s.rec.Feedback.ID
-	w.add(&s.was.Counted, -1)
+	w.rollups.Add(&s.was.Counted, -1)
 	rec.Counted = records.ContributionOf(&rec.Feedback, effective, rec.Queue, w.p.cfg.Timezone)
-	w.add(&rec.Counted, 1)
+	w.rollups.Add(&rec.Counted, 1)
 	w.index(s.was.Queue, rec.Queue, func(q string) []byte { return records.QueueKey(q, id) })
 	w.index(s.was.Feedback.Customer.ID, rec.Feedback.Customer.ID, func(c string) []byte { return records.CustomerKey(c, id) })
 	fresh := s.outcome == OutcomeNew

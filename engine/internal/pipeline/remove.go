@@ -148,7 +148,7 @@ func targetOf(e *records.Effect) string {
 
 // uncount takes back what an item added to rollups and windows.
 func (w *writer) uncount(s *subject) {
-	w.add(&s.rec.Counted, -1)
+	w.rollups.Add(&s.rec.Counted, -1)
 	v := &view{w: w, id: s.rec.Feedback.ID, labels: s.labels}
 	was := w.counted(s.rec)
 	rest := w.rules.Recount(was, nil, w.at, v)

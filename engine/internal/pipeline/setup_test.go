@@ -237,21 +237,19 @@ func (w *world) labels(id feedback.ItemID) (paths []string) {
 	return paths
 }
 
-// rollups returns every rollup that is not zero, as text.
+// rollups returns every rollup, as text.
 func (w *world) rollups() map[string]string {
 	w.t.Helper()
 	out := map[string]string{}
 	err := w.store.View(func(s *store.Snapshot) error {
 		return s.Scan(store.NewKey('u').Bytes(), nil, false, func(key, val []byte) (bool, error) {
 			k := store.ReadKey(key)
-			name := fmt.Sprintf("%s/%s/%s/%d", k.Str(), k.Str(), k.Str(), k.Uint64())
+			_, measure, dim, day, value := k.Str(), k.Str(), k.Str(), k.Uint64(), k.Str()
 			var r records.Rollup
 			if err := r.UnmarshalBinary(val); err != nil {
 				return false, err
 			}
-			if r.N != 0 {
-				out[name] = fmt.Sprint(r)
-			}
+			out[fmt.Sprintf("%s/%s/%s/%d", measure, dim, value, day)] = fmt.Sprint(r)
 			return true, k.Err()
 		})
 	})

@@ -80,25 +80,6 @@ func EffectiveLabels(r Reader, id feedback.ItemID) (feedback.Labels, *Labels, er
 	return feedback.Fold(l.Changes), l, nil
 }
 
-// Sums adds up the rollups of one measure by day and value of one dimension.
-func Sums(s *store.Snapshot, measure, dim string, each func(value string, day uint32, r *Rollup) error) error {
-	prefix := store.NewKey('u').Str(measure).Str(dim).Bytes()
-	return s.Scan(prefix, nil, false, func(key, val []byte) (bool, error) {
-		k := store.ReadKey(key)
-		k.Str()
-		k.Str()
-		value, day := k.Str(), k.Uint64()
-		if err := k.Err(); err != nil {
-			return false, err
-		}
-		var r Rollup
-		if err := r.UnmarshalBinary(val); err != nil {
-			return false, fmt.Errorf("record %q: %w", key, err)
-		}
-		return true, each(value, uint32(day), &r)
-	})
-}
-
 func decode[T any](key, val []byte) (*T, error) {
 	v := new(T)
 	if err := json.Unmarshal(val, v); err != nil {

@@ -12,8 +12,12 @@ import (
 	"github.com/closedloop/closedloop/sdk/feedback"
 )
 
-// Volume is the measure that counts every item. The other measures are the survey kinds, and count answers.
-const Volume = "items"
+// Volume is the measure that counts every item. The other measures are the survey kinds, and count answers. Share is what
+// part of the volume has a value: it is computed, and no kind of survey has its name either.
+const (
+	Volume = "items"
+	Share  = "share"
+)
 
 // The dimensions of rollups. All has one value, the empty string.
 const (
@@ -88,19 +92,6 @@ func readVarint(b []byte, v *int64) []byte {
 	return b[size:]
 }
 
-// LoadRollup reads a rollup, and an empty one where there is none.
-func LoadRollup(r Reader, id RollupID) (*Rollup, error) {
-	sum := &Rollup{}
-	b, err := r.Get(id.Key())
-	if errors.Is(err, store.ErrNotFound) {
-		return sum, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	return sum, sum.UnmarshalBinary(b)
-}
-
 // Add adds the other rollup, sign times.
 func (r *Rollup) Add(o Rollup, sign int64) {
 	r.N += sign * o.N
@@ -110,6 +101,9 @@ func (r *Rollup) Add(o Rollup, sign int64) {
 		r.Hist[i] += sign * n
 	}
 }
+
+// Zero reports whether nothing counts in it. The sums of no answers may be off by what rounding left.
+func (r *Rollup) Zero() bool { return r.N == 0 && r.Hist == [histBins]int64{} }
 
 const histBins = 11
 
@@ -129,8 +123,7 @@ type Dim struct {
 
 // Day returns the day of the instant in the timezone as yyyymmdd.
 func Day(t feedback.Time, zone *time.Location) uint32 {
-	y, m, d := t.Std().In(zone).Date()
-	return uint32(y)*10000 + uint32(m)*100 + uint32(d)
+	return DayOf(t.Std().In(zone))
 }
 
 // ContributionOf returns what an item with these effective labels and this queue adds to the rollups.
@@ -162,13 +155,20 @@ func ContributionOf(it *feedback.Item, l *feedback.Labels, queue string, zone *t
 type RollupID struct {
 	Measure string
 	Dim     Dim
-	Day     uint32
+	Day     uint32 // yyyymmdd; yyyymm00 is the whole month, and yyyy0000 the whole year
 }
 
-// Key is the key of the rollup: days of one measure and value lie side by side.
+// Key is the key of the rollup: the values of one measure, dimension and day lie side by side, behind those of its month
+// and of its year.
 func (id RollupID) Key() []byte {
-	return store.NewKey('u').Str(id.Measure).Str(id.Dim.Name).Str(id.Dim.Value).Uint64(uint64(id.Day)).Bytes()
+	return rollupsOf(id.Measure, id.Dim.Name).Uint64(uint64(id.Day)).Str(id.Dim.Value).Bytes()
 }
+
+// rollups begins the keys of rollups. Behind an empty string they are ordered by day before value; a key with a measure in
+// its place is of a store that ordered them by value before day. See OldRollups.
+func rollups() store.Key { return store.NewKey(store.KeyRollup).Str("") }
+
+func rollupsOf(measure, dim string) store.Key { return rollups().Str(measure).Str(dim) }
 
 // Each calls yield with everything that the contribution adds.
 func (c *Contribution) Each(yield func(RollupID, Rollup)) {

@@ -110,15 +110,18 @@ func (sn *Snapshot) Scan(prefix, from []byte, reverse bool, fn func(key, payload
 	var key, record []byte
 	defer sn.s.readFault(&key, &err)
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	o := badger.IteratorOptions{Reverse: reverse}
+	o := badger.IteratorOptions{Reverse: reverse, AllVersions: !reverse}
 	if !reverse {
 		o.Prefix = prefix
 	}
 	it := sn.txn.NewIterator(o)
 	defer it.Close()
-	for it.Seek(scanStart(prefix, from, reverse)); it.Valid(); it.Next() {
+	for it.Seek(scanStart(prefix, from, reverse)); it.Valid(); next(it, &key, o.AllVersions) {
 		item := it.Item()
 		key = item.KeyCopy(key)
+		if o.AllVersions && item.IsDeletedOrExpired() {
+			continue
+		}
 		if key[0] == 0 || !bytes.HasPrefix(key, prefix) {
 			if reverse && bytes.Compare(key, prefix) < 0 {
 				return nil
@@ -137,6 +140,25 @@ func (sn *Snapshot) Scan(prefix, from []byte, reverse bool, fn func(key, payload
 		}
 	}
 	return nil
+}
+
+// fewVersions is how many older versions of a record are stepped over before it is cheaper to seek what follows them.
+const fewVersions = 8
+
+// next goes on to the key behind the present one. A record that is rewritten with every commit has thousands of versions
+// until they are compacted, which Badger would step over one by one.
+func next(it *badger.Iterator, key *[]byte, versions bool) {
+	if !versions {
+		it.Next()
+		return
+	}
+	for range fewVersions {
+		if it.Next(); !it.Valid() || !bytes.Equal(it.Item().Key(), *key) {
+			return
+		}
+	}
+	*key = append(*key, 0)
+	it.Seek(*key)
 }
 
 // scanStart returns the key to seek.

@@ -22,6 +22,7 @@ func runChild(part string, args []string) int {
 	parts := map[string]func(dir string) error{
 		"fill": fill, "two logs": twoLogs, "verify": verify, "churn": churn, "check churn": checkChurn,
 		"serve calls":       serveCalls,
+		"fill items":        fillItems,
 		"churn and compact": churnAndCompact,
 	}
 	maps.Copy(parts, diskParts())

@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -100,21 +102,57 @@ func flip(t *testing.T, name string, at int64, bit int) {
 	}
 }
 
-// A bit that flips in a record's payload is found when the record is read, and the others are as they were.
+// A bit that flips in a table is found when the store is opened. Who goes on all the same finds the record that is
+// damaged when it is read, and the others as they were.
 func TestFlippedBitIsNamed(t *testing.T) {
 	t.Parallel()
-	dir := closedStore(t)
-	table := file(t, dir, "*.sst")
+	dir, table := flippedIn(t, 77)
+	_, err := Open(dir, small())
+	if !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), table) || !strings.Contains(err.Error(), acceptFile) {
+		t.Errorf("opened: %v", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, acceptFile), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := reopen(t, dir, small())
+	expectDamaged(t, s, 77)
+	must(t, s, func(tx *Tx) { tx.Set(key("a"), nil) })
+}
+
+// The tables of a large store are checked while it runs: then no update is accepted any more.
+func TestFlippedBitOfALargeStore(t *testing.T) {
+	t.Parallel()
+	dir, table := flippedIn(t, 77)
+	o := small()
+	o.scrubAtOnce = 1
+	s := reopen(t, dir, o)
+	s.scrubbing.Wait()
+	err := s.Update(t.Context(), func(tx *Tx) error { tx.Set(key("a"), nil); return nil })
+	if !errors.Is(err, ErrPoisoned) || !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), table) || !errors.Is(s.Healthy(), ErrCorrupt) {
+		t.Errorf("updated: %v", err)
+	}
+}
+
+// flippedIn returns the directory of a store in one of whose tables a bit of a record is flipped, and the table.
+func flippedIn(t *testing.T, n int) (dir, table string) {
+	t.Helper()
+	dir = closedStore(t)
+	table = file(t, dir, "*.sst")
 	b, err := os.ReadFile(table)
 	if err != nil {
 		t.Fatal(err)
 	}
-	at := bytes.Index(b, record(77)[:80])
+	at := bytes.Index(b, record(n)[:80])
 	if at < 0 {
 		t.Fatal("the record is not in the table")
 	}
 	flip(t, table, int64(at+40), 3)
-	s := reopen(t, dir, small())
+	return dir, table
+}
+
+// expectDamaged expects that a record cannot be read and all others can.
+func expectDamaged(t *testing.T, s *Store, n int) {
+	t.Helper()
 	for i := range filled {
 		err := s.View(func(sn *Snapshot) error {
 			v, err := sn.Get(key(i))
@@ -123,10 +161,10 @@ func TestFlippedBitIsNamed(t *testing.T) {
 			}
 			return err
 		})
-		if (i == 77) != errors.Is(err, ErrCorrupt) || i != 77 && err != nil {
+		if (i == n) != errors.Is(err, ErrCorrupt) || i != n && err != nil {
 			t.Errorf("record %d: %v", i, err)
 		}
-		if i == 77 && !strings.Contains(err.Error(), fmt.Sprintf("%q", key(77))) {
+		if i == n && !strings.Contains(err.Error(), fmt.Sprintf("%q", key(n))) {
 			t.Errorf("%v does not name the key", err)
 		}
 	}
@@ -135,7 +173,7 @@ func TestFlippedBitIsNamed(t *testing.T) {
 	}); !errors.Is(err, ErrCorrupt) {
 		t.Errorf("scan: %v", err)
 	}
-	if err := s.Update(t.Context(), func(tx *Tx) error { _, err := tx.Get(key(77)); return err }); !errors.Is(err, ErrCorrupt) {
+	if err := s.Update(t.Context(), func(tx *Tx) error { _, err := tx.Get(key(n)); return err }); !errors.Is(err, ErrCorrupt) {
 		t.Errorf("update: %v", err)
 	}
 }
@@ -204,69 +242,72 @@ func TestGapBetweenLogsIsLost(t *testing.T) {
 	}
 }
 
-// Whatever bit flips, wherever: never wrong data.
+// TestAnyBitFlips flips a bit in any file of a store, of each kind as often: a store that opens has every record as it
+// was written.
 func TestAnyBitFlips(t *testing.T) {
 	t.Parallel()
 	r := random(t)
 	tally := map[string]int{}
-	for _, from := range []struct {
-		kind, dir string
-	}{{"table", closedStore(t)}, {"log", filledBy(t, "fill")}} {
-		for range rounds(t, 6, 400) {
-			result := flipAnywhere(t, copyOf(t, from.dir), r)
-			tally[from.kind+": "+result]++
-			if strings.Contains(result, "wrong records") || from.kind == "log" && strings.Contains(result, "missing") {
-				t.Error(from.kind, result)
-			}
+	for _, from := range []string{closedStore(t), filledBy(t, "fill")} {
+		files := kinds(t, from)
+		for range rounds(t, 12, 1500) {
+			kind := r.IntN(len(files))
+			name := files[kind][r.IntN(len(files[kind]))]
+			result := flipAnywhere(t, copyOf(t, from), name, r)
+			tally[kindOf(name)+": "+result]++
 		}
 	}
 	t.Log(tally)
 }
 
-func flipAnywhere(t *testing.T, dir string, r *rand.Rand) string {
-	names, err := filepath.Glob(filepath.Join(dir, "badger", "*"))
+// kindOf returns the kind of a file: what its name ends with, or the name itself.
+func kindOf(name string) string { return cmp.Or(filepath.Ext(name), filepath.Base(name)) }
+
+// kinds returns the files of a store that hold something, those of a kind together.
+func kinds(t *testing.T, dir string) (kinds [][]string) {
+	t.Helper()
+	of := map[string][]string{}
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil || info.Size() == 0 {
+			return err
+		}
+		name, err := filepath.Rel(dir, path)
+		of[kindOf(name)] = append(of[kindOf(name)], name)
+		return err
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	names = append(names, filepath.Join(dir, "mark"))
-	for {
-		name := names[r.IntN(len(names))]
-		if r.IntN(4) > 0 { // most of the bytes are here
-			name = slices.MaxFunc(names, func(a, b string) int { return cmp.Compare(dataSize(a), dataSize(b)) })
-		}
-		fi, err := os.Stat(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if fi.Size() == 0 {
-			continue
-		}
-		at := r.Int64N(min(fi.Size(), 350<<10))
-		flip(t, name, at, r.IntN(8))
-		out, _ := child("verify", dir).CombinedOutput() // what it says tells more than how it ends
-		var wrong, missing, unreadable int
-		n, _ := fmt.Sscanf(string(out), "wrong %d missing %d unreadable %d", &wrong, &missing, &unreadable)
-		switch {
-		case n < 3:
-			return "refused to open"
-		case wrong > 0:
-			return fmt.Sprintf("wrong records after a flip at %d in %s", at, filepath.Base(name))
-		case unreadable > 0:
-			return "error on reading"
-		case missing > 0:
-			return "missing records without an error"
-		}
-		return "no effect"
+	for _, kind := range slices.Sorted(maps.Keys(of)) {
+		kinds = append(kinds, of[kind])
 	}
+	return kinds
 }
 
-// dataSize is the size of a table or log, and 0 of any other file.
-func dataSize(name string) int64 {
-	fi, err := os.Stat(name)
-	if ext := filepath.Ext(name); err != nil || ext != ".sst" && ext != ".mem" {
-		return 0
+// flipAnywhere flips a bit of the file and says what came of it.
+func flipAnywhere(t *testing.T, dir, name string, r *rand.Rand) string {
+	t.Helper()
+	path := filepath.Join(dir, name)
+	fi, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return fi.Size()
+	at := r.Int64N(min(fi.Size(), 350<<10)) // logs are empty behind it
+	flip(t, path, at, r.IntN(8))
+	out, _ := child("verify", dir).CombinedOutput() // what it says tells more than how it ends
+	var wrong, missing, unreadable int
+	switch n, _ := fmt.Sscanf(string(out), "wrong %d missing %d unreadable %d", &wrong, &missing, &unreadable); {
+	case n < 3:
+		return "refused to open"
+	case wrong+missing+unreadable > 0:
+		t.Errorf("a flip at %d in %s: %s", at, name, out)
+		return "damage"
+	}
+	return "all is there"
 }
 
 func TestMark(t *testing.T) {

@@ -7,7 +7,8 @@
 //     acknowledged only after them. Updates that arrive together share one synced commit.
 //   - A reader sees the last durable commit and never waits for a writer.
 //   - A record carries a checksum over its key and payload: damage is ErrCorrupt, never wrong data. Commits that
-//     were acknowledged and are gone are ErrLost when the directory is opened.
+//     were acknowledged and are gone are ErrLost when the directory is opened. So are tables that are damaged anywhere
+//     ErrCorrupt; those of a store of more than 256 MiB are looked at while it runs, and end it as an I/O error does.
 //   - A disk that runs full is ErrFull to the caller, and updates succeed again once there is space.
 //   - After an I/O error in a commit every update is ErrPoisoned until the directory is opened anew.
 //

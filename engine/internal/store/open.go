@@ -92,7 +92,7 @@ func (s *Store) takeUp() error {
 	s.durable.Store(last)
 	s.floor = floor
 	s.space.openBallast()
-	return nil
+	return s.scrub()
 }
 
 // badgerLocked is a part of Badger's error for a directory that is in use.

@@ -24,6 +24,8 @@ type Options struct {
 	Logger func(level slog.Level, message string)
 	// Free returns the free bytes of a directory's file system. Defaults to what the operating system says.
 	Free func(dir string) (int64, error)
+
+	scrubAtOnce uint64 // bytes of tables that are checked within Open
 }
 
 func (o Options) withDefaults() Options {
@@ -40,6 +42,9 @@ func (o Options) withDefaults() Options {
 	o.Ballast = max(o.Ballast, 0)
 	if o.Free == nil {
 		o.Free = freeSpace
+	}
+	if o.scrubAtOnce == 0 {
+		o.scrubAtOnce = scrubAtOnce
 	}
 	return o
 }
@@ -88,6 +93,8 @@ type Store struct {
 	stats   Stats
 	wheel   wheel
 
+	scrubbing sync.WaitGroup
+
 	waiting atomic.Int64  // callers of Update
 	arrived atomic.Uint64 // calls of Update, ever
 }
@@ -116,6 +123,7 @@ func (s *Store) Close() error {
 	}
 	close(s.quit)
 	<-s.stopped
+	s.scrubbing.Wait()
 	s.upkeep.Lock() // a Compact that is under way ends soon
 	defer s.upkeep.Unlock()
 	s.mu.Lock()

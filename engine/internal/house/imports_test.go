@@ -21,6 +21,7 @@ const (
 	badger = "github.com/dgraph-io/badger/v4/..."
 	// ristretto has the buffers in which Badger takes what is loaded into it.
 	ristretto = "github.com/dgraph-io/ristretto/v2/z"
+	zstd      = "github.com/klauspost/compress/zstd"
 	wazero    = "github.com/tetratelabs/wazero/..."
 	goPlugin  = "github.com/hashicorp/go-plugin/..."
 	hclog     = "github.com/hashicorp/go-hclog"
@@ -62,7 +63,8 @@ var directions = []row{
 	{"plugins/smtp", []string{"plugins/internal/...", "sdk", "sdk/feedback", "sdk/suggest", goMail}},
 	{"plugins/...", []string{"plugins/internal/...", "sdk", "sdk/feedback", "sdk/suggest", xtext}},
 
-	{"engine/internal/store", []string{"sdk/feedback", badger, ristretto, xsys}},
+	{"engine/internal/backup", []string{zstd}},
+	{"engine/internal/store", []string{"engine/internal/backup", "sdk/feedback", badger, ristretto, xsys}},
 	{"engine/internal/redact", nil},
 	{"engine/internal/records", []string{"engine/internal/store", "rules/...", "sdk/feedback"}},
 	{"engine/internal/audit", []string{"engine/internal/store", "sdk/feedback"}},

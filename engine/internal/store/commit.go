@@ -150,6 +150,18 @@ func (s *Store) commit(g *group) error {
 			return err
 		}
 	}
+	gone := s.gone
+	if g.gone != nil {
+		gone = *g.gone
+	}
+	if err := gone.note(txn, s.identity.ID, at, g.writes, max(leastLog, uint64(s.tabled/8))); err != nil {
+		return err
+	}
+	if s.unnamed {
+		if err := write(txn, identityKey(), s.identity.record()); err != nil {
+			return err
+		}
+	}
 	if err := write(txn, historyKey(), historyRecord(at, floor)); err != nil {
 		return err
 	}
@@ -159,8 +171,9 @@ func (s *Store) commit(g *group) error {
 	if err := s.mark.write(at); err != nil {
 		return s.fail(at, err)
 	}
-	s.floor = floor
+	s.floor, s.unnamed = floor, false
 	s.mu.Lock()
+	s.gone = gone
 	s.durable.Store(at)
 	s.wheel.set(g.due)
 	discard := min(s.oldest(), floor)

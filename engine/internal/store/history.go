@@ -81,8 +81,10 @@ func (s *Store) nextFloor(bytes int64) uint64 {
 	}
 	s.floorBytes = s.db.Opts().MemTableSize / 2
 	floor := s.floor
+	s.tabled = 0
 	for _, t := range s.db.Tables() {
 		floor = max(floor, t.MaxVersion)
+		s.tabled += int64(t.UncompressedSize)
 	}
 	return min(floor, s.durable.Load())
 }

@@ -91,6 +91,9 @@ func (s *Store) takeUp() error {
 	}
 	s.durable.Store(last)
 	s.floor = floor
+	if err := errors.Join(s.readIdentity(), s.readGone()); err != nil {
+		return err
+	}
 	s.space.openBallast()
 	return s.scrub()
 }

@@ -80,6 +80,10 @@ type Store struct {
 	// floor is a commit up to which everything is in tables, as recorded with the last durable commit; see history.go.
 	floor      uint64
 	floorBytes int64 // bytes committed since floor was looked up
+	tabled     int64 // about the bytes in tables then
+
+	identity identity // changed between commits
+	unnamed  bool     // the next commit writes the identity
 
 	upkeep sync.Mutex // held by Compact, and by Close at its end
 
@@ -92,6 +96,7 @@ type Store struct {
 	lastErr error // of the last commit; nil when it succeeded
 	stats   Stats
 	wheel   wheel
+	gone    goneLog // written by the committer
 
 	scrubbing sync.WaitGroup
 

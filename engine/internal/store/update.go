@@ -125,6 +125,7 @@ type group struct {
 	size    int64
 	updates uint64
 	due     feedback.Time // the earliest timer that was set
+	gone    *goneLog      // what the log of deletions becomes with it; nil for as it is
 	prev    *group        // the group before, while it is being committed
 	done    chan struct{} // closed when the commit succeeded or failed
 	err     error         // the outcome, once done is closed
@@ -276,11 +277,17 @@ type limits struct {
 // entryOverhead is what Badger adds to key and value when it sizes a transaction.
 const entryOverhead = 12
 
-func entrySize(key, record int) int64 { return int64(key + record + entryOverhead) }
+// entrySize is what a write adds to a commit. A deletion, whose record is empty, is noted in the log of what is gone.
+func entrySize(key, record int) int64 {
+	if record == 0 {
+		record = hashBytes
+	}
+	return int64(key + record + entryOverhead)
+}
 
 func limitsOf(db *badger.DB) limits {
-	const own = 256 // the store's own record and Badger's end mark
-	return limits{size: db.MaxBatchSize() - own, count: int(db.MaxBatchCount()) - 4}
+	const own = 1 << 10 // the store's own records and Badger's end mark
+	return limits{size: db.MaxBatchSize() - own, count: int(db.MaxBatchCount()) - 8}
 }
 
 func (l limits) fits(size int64, count int) bool { return size <= l.size && count <= l.count }

@@ -154,6 +154,10 @@ func (e *Engine) serveAdmin() (*admin.Server, error) {
 			return activated{Activation: a}, err
 		}),
 		"rollback": method(e.Rollback),
+		"backup":   told(e.BackupFile),
+		"store_stats": told(func(ctx context.Context, _ none, progress func(done, total int)) (*StoreStats, error) {
+			return e.StoreStats(ctx, progress)
+		}),
 		"store_compact": told(func(ctx context.Context, _ none, progress func(done, total int)) (*Compaction, error) {
 			return e.CompactStore(ctx, progress)
 		}),
@@ -166,6 +170,7 @@ var sentinels = map[string]error{
 	"not_found": ErrNotFound, "busy": ErrBusy, "full": ErrFull, "poisoned": ErrPoisoned, "no_replay": ErrNoReplay,
 	"restart": ErrRestart, "transition": ErrTransition, "missing": ErrMissing, "denied": ErrDenied, "damaged": ErrDamaged,
 	"no_destination": ErrNoDestination, "query": ErrQuery,
+	"no_base": ErrNoBase, "backup_damaged": ErrBackupDamaged,
 }
 
 func errorCode(err error) string {

@@ -3,13 +3,19 @@ package engine
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 
+	"github.com/closedloop/closedloop/engine/internal/records"
 	"github.com/closedloop/closedloop/engine/internal/store"
+	"github.com/closedloop/closedloop/sdk/feedback"
 )
 
 // Keeper looks after a program's state: a State that this process opened, an Engine, or a Client of an engine in another
-// process.
+// process. Progress, which may be nil everywhere, is told in bytes.
 type Keeper interface {
+	BackupFile(ctx context.Context, o BackupFileOptions, progress func(done, total int)) (*Backup, error)
+	StoreStats(ctx context.Context, progress func(done, total int)) (*StoreStats, error)
 	CompactStore(ctx context.Context, progress func(done, total int)) (*Compaction, error)
 }
 
@@ -43,7 +49,7 @@ type Compaction struct {
 
 // CompactStore writes all records anew into files of their own and removes the old ones: what was deleted or overwritten
 // before is in no file of the state directory afterwards, and the space that it took is free. The engine goes on
-// meanwhile. There must be room for the records twice: ErrFull otherwise. Progress, which may be nil, is told in bytes.
+// meanwhile. There must be room for the records twice: ErrFull otherwise.
 func (s *State) CompactStore(ctx context.Context, progress func(done, total int)) (*Compaction, error) {
 	c, err := s.store.Compact(ctx, inBytes(progress))
 	if err != nil {
@@ -57,6 +63,73 @@ func inBytes(progress func(done, total int)) func(done, total int64) {
 		return nil
 	}
 	return func(done, total int64) { progress(int(done), int(total)) }
+}
+
+// StoreStats says what a state directory holds and what it takes.
+type StoreStats struct {
+	ID     string `json:"id"`     // tells this store from any other
+	Format int    `json:"format"` // in which it is kept
+	Commit uint64 `json:"commit"` // the last one
+	// Keyspaces are in the order of their keys.
+	Keyspaces []Keyspace  `json:"keyspaces"`
+	Levels    []TreeLevel `json:"levels"` // of the tree, the newest records first
+	Tables    int64       `json:"tables"` // bytes that sorted tables take on the disk
+	Logs      int64       `json:"logs"`   // bytes that logs take on the disk
+	Stale     int64       `json:"stale"`  // about the bytes in tables that were overwritten or deleted; CompactStore frees them
+	// Oldest and Newest are when the first and the last item occurred; zero without items.
+	Oldest feedback.Time `json:"oldest,omitzero"`
+	Newest feedback.Time `json:"newest,omitzero"`
+	// Backups are those that were made of the store, the latest last, at most 256.
+	Backups []Backup `json:"backups"`
+}
+
+// Keyspace is what there is of one kind of records.
+type Keyspace struct {
+	Name    string `json:"name"`
+	Records int64  `json:"records"`
+	Bytes   int64  `json:"bytes"` // of keys and records
+}
+
+// TreeLevel is one level of the store's tree.
+type TreeLevel struct {
+	Level  int   `json:"level"`
+	Tables int   `json:"tables"`
+	Bytes  int64 `json:"bytes"`
+}
+
+// StoreStats counts what the state directory holds. It reads all keys.
+func (s *State) StoreStats(ctx context.Context, progress func(done, total int)) (*StoreStats, error) {
+	v, err := s.store.Survey(ctx, inBytes(progress))
+	if err != nil {
+		return nil, err
+	}
+	st := &StoreStats{
+		ID: v.ID, Format: v.Format, Commit: v.Commit, Tables: v.Sizes.Tables, Logs: v.Sizes.Logs, Stale: v.Stale,
+		Keyspaces: []Keyspace{}, Levels: []TreeLevel{}, Backups: []Backup{},
+	}
+	for _, space := range slices.Sorted(maps.Keys(v.Spaces)) {
+		st.Keyspaces = append(st.Keyspaces, Keyspace{records.SpaceName(space), v.Spaces[space].Records, v.Spaces[space].Bytes})
+	}
+	for _, l := range v.Levels {
+		st.Levels = append(st.Levels, TreeLevel(l))
+	}
+	made, err := s.store.Backups()
+	if err != nil {
+		return nil, err
+	}
+	for _, b := range made {
+		st.Backups = append(st.Backups, backupOf(b))
+	}
+	err = s.store.View(func(snap *store.Snapshot) error {
+		st.Oldest, st.Newest, err = records.Span(snap)
+		return err
+	})
+	return st, err
+}
+
+// StoreStats asks as State.StoreStats does.
+func (c *Client) StoreStats(ctx context.Context, progress func(done, total int)) (*StoreStats, error) {
+	return callTold[StoreStats](ctx, c, "store_stats", struct{}{}, progress)
 }
 
 // CompactStore asks as State.CompactStore does.

@@ -30,6 +30,7 @@ package backup
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
 )
@@ -89,6 +90,9 @@ type Info struct {
 	Bytes   uint64 `json:"bytes"` // of keys and records
 }
 
+// ErrDamaged says that a file is not what was written.
+var ErrDamaged = errors.New("backup: damaged")
+
 // DamageError says where a file is not what was written.
 type DamageError struct {
 	File   string
@@ -99,6 +103,9 @@ type DamageError struct {
 func (e *DamageError) Error() string {
 	return fmt.Sprintf("backup %s: byte %d: %s", e.File, e.At, e.Reason)
 }
+
+// Is makes a DamageError an ErrDamaged.
+func (e *DamageError) Is(target error) bool { return target == ErrDamaged }
 
 func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
 

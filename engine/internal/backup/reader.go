@@ -25,11 +25,11 @@ type Reader struct {
 
 	info  Info
 	gone  []Hash
-	total Info // counted so far
+	total Info   // counted so far
 	block []byte // what is left of the block
 	raw   []byte // where blocks are decompressed
 	buf   []byte // where they are read
-	here  int64 // where the block's frame begins
+	here  int64  // where the block's frame begins
 	key   []byte
 	rec   []byte
 	last  []byte

@@ -145,6 +145,9 @@ func diagnose(err error) *failure {
 	case errors.As(err, &kept):
 		f.code, f.hint = exitEnvironment, kept.Hint
 		f.message = strings.TrimSuffix(f.message, " ("+kept.Hint+")")
+		if errors.Is(err, engine.ErrNoBase) || errors.Is(err, engine.ErrNotEmpty) {
+			f.code = exitInput
+		}
 	default:
 		f.code, f.hint = plainCode(err)
 	}
@@ -208,6 +211,8 @@ func plainCode(err error) (code int, hint string) {
 		return exitInput, ""
 	case errors.Is(err, engine.ErrMissing):
 		return exitInput, "--help of the command tells what is needed"
+	case errors.Is(err, engine.ErrBackupDamaged):
+		return exitFailed, "take another copy of the file, or restore what was made before it"
 	case errors.Is(err, engine.ErrTransition):
 		return exitFailed, "closedloop cases show tells where the case stands"
 	case errors.Is(err, engine.ErrNoDestination):

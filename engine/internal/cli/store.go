@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -16,12 +17,12 @@ func (a *app) storeCommand() *cobra.Command {
 	return group("store", "Look after the state directory",
 		`store looks after the files in which a program's state is kept. Each command works beside a running engine too.`,
 		"  closedloop store compact",
-		a.storeCompact())
+		a.storeStats(), a.storeCompact())
 }
 
 // kept runs a command that looks after a program's state, with progress; what it returns then tells the result. With
 // --state no program is needed.
-func (a *app) kept(ctx context.Context, f func(k engine.Keeper, progress func(done, total int)) (tell func() error, err error), doing string) (err error) {
+func (a *app) kept(ctx context.Context, doing string, f func(k engine.Keeper, progress func(done, total int)) (tell func() error, err error)) (err error) {
 	dir, err := a.keptDir(ctx)
 	if err != nil {
 		return err
@@ -74,7 +75,7 @@ twice while it works. An engine that runs goes on.`,
 		Example: "  closedloop store compact -C examples/retail",
 		Args:    exact(0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.kept(cmd.Context(), func(k engine.Keeper, progress func(done, total int)) (func() error, error) {
+			return a.kept(cmd.Context(), "written", func(k engine.Keeper, progress func(done, total int)) (func() error, error) {
 				c, err := k.CompactStore(cmd.Context(), progress)
 				if err != nil {
 					return nil, err
@@ -86,7 +87,61 @@ twice while it works. An engine that runs goes on.`,
 					fmt.Fprintf(a.std.Out, "wrote %s anew: %s before, %s after\n", count(int(c.Records), "record"), size(c.Before), size(c.After))
 					return nil
 				}, nil
-			}, "written")
+			})
 		},
 	})
+}
+
+func (a *app) storeStats() *cobra.Command {
+	return a.programFlags(&cobra.Command{
+		Use:   "stats",
+		Short: "Show what the store holds and what it takes",
+		Long: `stats counts the records of every kind, and shows the levels of the tree that they are kept in, from when to when
+feedback is there, and the backups that were made. It reads all keys, which takes a while on a large store.`,
+		Example: "  closedloop store stats -C examples/retail",
+		Args:    exact(0, ""),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.kept(cmd.Context(), "read", func(k engine.Keeper, progress func(done, total int)) (func() error, error) {
+				st, err := k.StoreStats(cmd.Context(), progress)
+				if err != nil {
+					return nil, err
+				}
+				return func() error { return a.tellStoreStats(st) }, nil
+			})
+		},
+	})
+}
+
+func (a *app) tellStoreStats(st *engine.StoreStats) error {
+	if a.json {
+		return a.printJSON(st)
+	}
+	f := facts{}
+	f.add("store", fmt.Sprintf("%s, format %d", st.ID, st.Format))
+	f.add("last commit", grouped(int(st.Commit)))
+	f.add("on disk", fmt.Sprintf("%s in tables, of which %s are stale; %s in logs", size(st.Tables), size(st.Stale), size(st.Logs)))
+	if st.Oldest != 0 {
+		f.add("feedback", instant(st.Oldest, time.UTC)+" to "+instant(st.Newest, time.UTC))
+	}
+	if n := len(st.Backups); n > 0 {
+		b := &st.Backups[n-1]
+		f.add("last backup", fmt.Sprintf("%s, %s", instant(b.At, time.UTC), backupLine(b)))
+	}
+	f.write(a.std.Out, a.std.Width)
+	t := newTable(text("kind"), digits("records"), digits("bytes"))
+	for _, s := range st.Keyspaces {
+		t.add(s.Name, grouped(int(s.Records)), size(s.Bytes))
+	}
+	fmt.Fprintln(a.std.Out)
+	t.write(a.std.Out, a.std.Width)
+	if len(st.Levels) == 0 {
+		return nil
+	}
+	t = newTable(digits("level"), digits("tables"), digits("bytes"))
+	for _, l := range st.Levels {
+		t.add(fmt.Sprint(l.Level), grouped(l.Tables), size(l.Bytes))
+	}
+	fmt.Fprintln(a.std.Out)
+	t.write(a.std.Out, a.std.Width)
+	return nil
 }

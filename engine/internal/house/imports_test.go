@@ -88,7 +88,7 @@ var directions = []row{
 	{"engine/cmd/closedloop", []string{"engine/internal/cli"}},
 	{"engine/httpapi", []string{"engine", "sdk/feedback"}},
 	{"engine/console", []string{"engine", "sdk/feedback"}},
-	{"engine", []string{"engine/internal/admin", "engine/internal/cases", "engine/internal/host/...", "engine/internal/outbox",
+	{"engine", []string{"engine/internal/admin", "engine/internal/backup", "engine/internal/cases", "engine/internal/host/...", "engine/internal/outbox",
 		"engine/internal/audit", "engine/internal/pipeline", "engine/internal/program/...", "engine/internal/records", "engine/internal/redact", "engine/internal/store",
 		"rules/...", "sdk/...", zerolog, xsync, fsnotify}},
 

@@ -146,3 +146,19 @@ func DeadLetterPrefix() []byte { return store.NewKey('x').Bytes() }
 
 // ImportPrefix is the prefix of the keys of all imports.
 func ImportPrefix() []byte { return store.NewKey('m').Str(imports).Bytes() }
+
+// SpaceName returns what a keyspace holds, in the plural, or the byte itself of one that this version does not know.
+func SpaceName(space byte) string {
+	names := map[byte]string{
+		0: "own records", store.KeyItem: "items", store.KeySeen: "identities", store.KeyCustomer: "customers", store.KeyIndex: "index entries",
+		store.KeyLabels: "labels", store.KeyLabelHistory: "label changes", store.KeyDecision: "decisions", store.KeyEffect: "effects",
+		store.KeyCase: "cases", store.KeyTimer: "timers", store.KeyOutbox: "deliveries", store.KeyDead: "dead letters",
+		store.KeyAlert: "alerts", store.KeySilence: "alert groups", store.KeyWindow: "window buckets", store.KeyThrottle: "throttles",
+		store.KeyCheckpoint: "checkpoints", store.KeyRollup: "rollups", store.KeyPlugin: "plugin pairs", store.KeyRuleset: "rulesets",
+		store.KeyMeta: "meta", store.KeyAudit: "audit entries",
+	}
+	if name, ok := names[space]; ok {
+		return name
+	}
+	return fmt.Sprintf("unknown %q", space)
+}

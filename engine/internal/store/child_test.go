@@ -26,6 +26,7 @@ func runChild(part string, args []string) int {
 		"churn and compact": churnAndCompact,
 	}
 	maps.Copy(parts, diskParts())
+	maps.Copy(parts, dumpParts())
 	run, ok := parts[part]
 	if !ok {
 		fmt.Println("no such part:", part)

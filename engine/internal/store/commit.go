@@ -154,7 +154,7 @@ func (s *Store) commit(g *group) error {
 	if g.gone != nil {
 		gone = *g.gone
 	}
-	if err := gone.note(txn, s.identity.ID, at, g.writes, max(leastLog, uint64(s.tabled/8))); err != nil {
+	if err := gone.note(txn, s.identity.ID, at, g.writes, max(s.leastLog, uint64(s.tabled/8))); err != nil {
 		return err
 	}
 	if s.unnamed {

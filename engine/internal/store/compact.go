@@ -127,13 +127,15 @@ func (w *rewrite) copyAll(sn *Snapshot) (err error) {
 		return err
 	}
 	defer l.cancel()
-	total := w.s.tableBytes()
+	total, n := w.s.tableBytes(), 0
 	err = w.s.stored(sn.txn, badger.IteratorOptions{}, func(item *badger.Item, record []byte) error {
 		if bytes.Equal(item.Key(), historyKey()) {
 			return l.history(sn.at)
 		}
-		w.records++
-		if w.records%4096 == 0 {
+		if item.Key()[0] != 0 {
+			w.records++
+		}
+		if n++; n%4096 == 0 {
 			if err := w.ended(); err != nil {
 				return err
 			}
@@ -188,7 +190,9 @@ func (w *rewrite) catchUp(txn *badger.Txn, from, to uint64) error {
 				return err
 			}
 		}
-		w.records++
+		if last[0] != 0 {
+			w.records++
+		}
 		if item.IsDeletedOrExpired() {
 			return batch.DeleteAt(last, item.Version())
 		}

@@ -82,12 +82,14 @@ func TestChainsOfBackups(t *testing.T) {
 			"backup":  b.backup,
 		})
 		b.backup(t)
-		b.restore(t)
+		if rapid.IntRange(0, 3).Draw(t, "chance") == 0 { // it takes long
+			b.restore(t)
+		}
 	})
 }
 
 func (b *backups) compact(t *rapid.T) {
-	if rapid.IntRange(0, 4).Draw(t, "chance") > 0 {
+	if rapid.IntRange(0, 9).Draw(t, "chance") > 0 {
 		t.Skip("compacting takes long")
 	}
 	if _, err := b.s.Compact(t.Context(), nil); err != nil {
@@ -187,13 +189,15 @@ func TestDeletionsOutliveCompactions(t *testing.T) {
 func TestLogOfDeletionsIsTrimmed(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
+	const leastLog = 64 << 10
+	s.leastLog = leastLog
 	must(t, s, func(tx *Tx) { tx.Set(key("a"), []byte("x")) })
 	full := backedUp(t, s, "")
 	n := 0
 	remove := func(bytes int) {
 		for end := n + bytes/hashBytes; n < end; {
 			must(t, s, func(tx *Tx) {
-				for range min(2000, end-n) {
+				for range min(200, end-n) {
 					tx.Delete(key("gone", n))
 					n++
 				}
@@ -215,7 +219,7 @@ func TestLogOfDeletionsIsTrimmed(t *testing.T) {
 		t.Error("the restored store is another one")
 	}
 	// Without backups the log ends by itself, and begins again with the next one.
-	remove(2*leastLog + 16<<10)
+	remove(2*leastLog + 8<<10)
 	must(t, s, func(tx *Tx) { tx.Delete(key("one more")) })
 	if g := s.goneNow(); g.on {
 		t.Errorf("the log is %+v", g)

@@ -171,7 +171,7 @@ func (s *Store) startGone(ctx context.Context) error {
 func (s *Store) trimGone(ctx context.Context) error {
 	for {
 		log := s.goneNow()
-		keep := max(leastLog, uint64(s.tableBytes()/8))
+		keep := max(s.leastLog, uint64(s.tableBytes()/8))
 		tooMuch := log.total-log.off > keep
 		next, old := log, []uint64{}
 		err := s.View(func(sn *Snapshot) error {

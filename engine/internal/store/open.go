@@ -67,7 +67,7 @@ func newStore(dir string, o Options, lock *dirLock) *Store {
 		turn:  make(chan struct{}, 1), open: newGroup(nil),
 		sealed: make(chan *group), wake: make(chan struct{}, 1),
 		quit: make(chan struct{}), stopped: make(chan struct{}),
-		chores:  make(chan func()),
+		leastLog: leastLog, chores: make(chan func()),
 		readers: map[uint64]int{}, views: map[*badger.DB]int{}, wheel: newWheel(),
 	}
 	s.idle = sync.NewCond(&s.mu)

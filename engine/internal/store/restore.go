@@ -26,9 +26,9 @@ type RestoreOptions struct {
 
 // Restored says what Restore did.
 type Restored struct {
-	Chain   []backup.Info // the full backup, then the incremental ones in their order
-	Records uint64        // in the store now
-	Bytes   uint64        // of keys and records
+	Chain   []Link // the full backup, then the incremental ones in their order
+	Records uint64 // in the store now
+	Bytes   uint64 // of keys and records
 }
 
 // Restore makes a store of a full backup and the incremental ones that go on from it, in any order, in a directory that is
@@ -193,9 +193,7 @@ func (w *restoring) run() (r Restored, err error) {
 	if err := w.load(m); err != nil {
 		return r, err
 	}
-	for _, l := range layers {
-		r.Chain = append(r.Chain, l.Info())
-	}
+	r.Chain = w.chain
 	r.Records, r.Bytes = m.records, m.bytes
 	return r, w.finish(m)
 }

@@ -82,6 +82,8 @@ type Store struct {
 	floorBytes int64 // bytes committed since floor was looked up
 	tabled     int64 // about the bytes in tables then
 
+	leastLog uint64 // bytes of the log of deletions that are kept in any case; see gone.go
+
 	identity identity // changed between commits
 	unnamed  bool     // the next commit writes the identity
 

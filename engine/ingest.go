@@ -26,7 +26,7 @@ const (
 type Row struct {
 	ID      feedback.ItemID `json:"id,omitempty"` // empty when rejected
 	Outcome Outcome         `json:"outcome"`
-	Reason  string          `json:"reason,omitempty"` // why it was rejected
+	Reason  string          `json:"reason,omitempty"` // why it was rejected, or is stale although it is not there
 }
 
 // Report says what Ingest did.

@@ -181,7 +181,8 @@ type DeadLetter struct {
 	ID       string         `json:"id"`
 	Kind     DeadLetterKind `json:"kind"`
 	At       Time           `json:"at"`
-	Source   string         `json:"source,omitempty"` // of a row or an item
+	Source   string         `json:"source,omitempty"`   // of a row or an item
+	Customer string         `json:"customer,omitempty"` // of a row, as far as it says so: the id, or else the e-mail address
 	Batch    string         `json:"batch,omitempty"`
 	Position string         `json:"position,omitempty"`
 	Code     string         `json:"code"`   // stable and short
@@ -215,6 +216,8 @@ type Counts struct {
 	Damaged   int `json:"damaged,omitempty"`
 	Repaired  int `json:"repaired,omitempty"`
 	Redacted  int `json:"redacted,omitempty"`
+	// Erased counts those of the stale rows that would have brought back a person who was erased.
+	Erased int `json:"erased,omitempty"`
 }
 
 // Add adds the other counts.
@@ -229,4 +232,5 @@ func (c *Counts) Add(o Counts) {
 	c.Damaged += o.Damaged
 	c.Repaired += o.Repaired
 	c.Redacted += o.Redacted
+	c.Erased += o.Erased
 }

@@ -113,6 +113,24 @@ func HeadOf(r store.Reader) (Head, error) {
 	return *h, nil
 }
 
+// Bodies calls yield with what each entry says of whom, as it is stored, from the first one on, until it returns false or
+// an error. Entries that say nothing are left out.
+func Bodies(s *store.Snapshot, yield func(n uint64, body []byte) (bool, error)) error {
+	return s.Scan(entryPrefix(), nil, false, func(_, payload []byte) (bool, error) {
+		e, err := decode(payload)
+		if err != nil {
+			return false, fmt.Errorf("audit: %w", err)
+		}
+		switch {
+		case e.raw != nil:
+			return yield(e.N, e.raw)
+		case e.Sum == "" && e.Digest == "":
+			return yield(e.N, payload)
+		}
+		return true, nil
+	})
+}
+
 // Each calls yield with the entries from the last one on back, or with forward from the first one on, until it returns
 // false or an error.
 func Each(s *store.Snapshot, forward bool, yield func(Entry) (bool, error)) error {

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -188,6 +189,8 @@ type writer struct {
 	rollups   records.Tally
 	sequences map[string]uint64
 	told      told
+	tombs     *records.Tombs // nil when nothing was ever erased
+	tombsRead bool
 	failed    error // of a read that the rules asked for
 	replays   bool  // the row was counted when it failed
 }
@@ -280,8 +283,16 @@ func (w *writer) row(a *accepted) (Row, error) {
 		return Row{Outcome: OutcomeRejected, Reason: a.refused.code + ": " + a.refused.reason}, w.reject(a)
 	}
 	it := a.item
-	if err := w.identify(&it, a.hash); err != nil {
-		return Row{}, err
+	if reason, err := w.refusesReturn(&it); reason != "" || err != nil {
+		return w.gone(reason), err
+	}
+	if it.ExternalID == "" {
+		if err := w.identify(&it, a.hash); err != nil {
+			return Row{}, err
+		}
+		if reason, err := w.refusesReturn(&it); reason != "" || err != nil {
+			return w.gone(reason), err
+		}
 	}
 	key := records.IdentityKey(it.Source, it.ExternalID)
 	known, err := store.Load[records.Identity](w.tx, key)
@@ -312,6 +323,15 @@ func (w *writer) row(a *accepted) (Row, error) {
 	w.count(outcome)
 	w.countKind(a, &it)
 	return Row{ID: it.ID, Outcome: outcome}, w.upsert(a, it, outcome)
+}
+
+// gone counts an item that does not come back as stale: the store knows that it is gone.
+func (w *writer) gone(reason string) Row {
+	if reason == reasonErased {
+		w.report.Import.Erased++
+	}
+	w.count(OutcomeStale)
+	return Row{Outcome: OutcomeStale, Reason: reason}
 }
 
 // put writes a record; a fresh one has no old one whose unknown members must be kept.
@@ -353,9 +373,6 @@ func (w *writer) countKind(a *accepted, it *feedback.Item) {
 // identify gives an item without an id one that is made of its content and its ordinal among the identical rows of
 // its import, so that neither the order of the rows nor importing them again changes it.
 func (w *writer) identify(it *feedback.Item, hash records.Hash) error {
-	if it.ExternalID != "" {
-		return nil
-	}
 	key := records.OrdinalKey(it.Source, hash)
 	seen, err := store.Load[records.Ordinal](w.tx, key)
 	switch {
@@ -381,6 +398,7 @@ func (w *writer) reject(a *accepted) error {
 	if letter.Position == "" {
 		letter.Position = fmt.Sprintf("row %d %.200s", a.row, it.ExternalID)
 	}
+	letter.Customer = excerpt(cmp.Or(it.Customer.ID, it.Customer.Email))
 	if a.poison {
 		if it.OccurredAssumed {
 			it.OccurredAt = 0

@@ -145,9 +145,9 @@ type Report struct {
 
 // Row is what became of one item of a chunk.
 type Row struct {
-	ID      feedback.ItemID // empty when rejected
+	ID      feedback.ItemID // empty when rejected, or gone
 	Outcome Outcome
-	Reason  string // why it was rejected
+	Reason  string // why it was rejected, or is stale although the store does not have it
 }
 
 // Add adds the other report's counts and rows.

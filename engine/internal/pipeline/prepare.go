@@ -46,9 +46,19 @@ func (p *Pipeline) Prepare(ctx context.Context, c Chunk) (*Prepared, error) {
 // it is not yet durable or has no id of its own, the commit finds.
 func (p *Pipeline) filter(pr *Prepared) error {
 	return p.cfg.Store.View(func(s *store.Snapshot) error {
+		tombs, err := records.TombsOf(s)
+		if err != nil {
+			return err
+		}
 		for i := range pr.items {
 			a := &pr.items[i]
-			if a.refused != nil || a.item.ExternalID == "" {
+			if a.refused != nil {
+				continue
+			}
+			if a.known, err = isErased(s, tombs, &a.item); a.known || err != nil || a.item.ExternalID == "" {
+				if err != nil {
+					return err
+				}
 				continue
 			}
 			id, err := store.Load[records.Identity](s, records.IdentityKey(a.item.Source, a.item.ExternalID))

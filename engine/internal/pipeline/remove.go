@@ -20,6 +20,10 @@ type removal struct {
 	by acting
 	// purge has the cases go also that people have acted on. Otherwise they are closed, and say why.
 	purge bool
+	// counted has what the items added to rollups and windows stay.
+	counted bool
+	// before, if not nil, is called for each item before it is taken out.
+	before func(*writer, *feedback.Item) error
 }
 
 // removed is what taking items out led to.
@@ -130,7 +134,14 @@ func (w *writer) remove(h *hanging, how removal, out *removed) error {
 			out.sent = append(out.sent, feedback.Delivery{Item: h.item, Kind: e.Kind, Destination: targetOf(e), CreatedAt: e.At})
 		}
 	}
-	w.uncount(s)
+	if how.before != nil {
+		if err := how.before(w, &s.rec.Feedback); err != nil {
+			return err
+		}
+	}
+	if !how.counted {
+		w.uncount(s)
+	}
 	for _, id := range casesOf(s.rec, done) {
 		if err := w.removeFrom(id, h.item, how, out); err != nil {
 			return err

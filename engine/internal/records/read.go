@@ -1,6 +1,7 @@
 package records
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -56,6 +57,19 @@ func ItemsSince(s *store.Snapshot, after feedback.ItemID, since feedback.Time, l
 		next = ""
 	}
 	return ids, next, err
+}
+
+// LastField returns the last of the strings in the key of an index, or "".
+func LastField(key []byte) (last string) {
+	end := []byte{0, 1}
+	if !bytes.HasSuffix(key, end) {
+		return ""
+	}
+	from := bytes.LastIndex(key[:len(key)-len(end)], end)
+	if from < 0 {
+		return ""
+	}
+	return string(key[from+len(end) : len(key)-len(end)])
 }
 
 // lastString returns the n-th string of a key, from 1.

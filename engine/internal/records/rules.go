@@ -62,6 +62,14 @@ const (
 	bySilences = "silences"
 )
 
+// What is told together, by the second field of its keys.
+const (
+	BoardFiring   = byFiring
+	BoardGroups   = byGroup
+	BoardDigests  = byDigest
+	BoardSilences = bySilences
+)
+
 // WindowKey is the key of a Window.
 func WindowKey(id string) []byte { return store.NewKey(store.KeyMeta).Str(byWindow).Str(id).Bytes() }
 

@@ -62,7 +62,7 @@ func TestSlackTellsWhatTheEngineSays(t *testing.T) {
 		}
 	}
 	next("notify", "/services/s3cret {", `"Detractor: Zoë Müller"`, `">hard to open #packaging"`, `"*Score*\nNPS 2 of 10"`, `"*Themes*\npackaging"`,
-		`"*Queue*\nproduct"`, `"*Owner*\nben"`, `"*Priority*\nhigh"`, `"*Case*\n`, `"rule packaging"`, "CET")
+		`"*Queue*\nproduct"`, `"*Owner*\nben"`, `"*Priority*\nhigh"`, `"*Case*\n`, `"*Answer due*\n`, `"rule packaging"`, "CET")
 	if _, err := e.Ingest(t.Context(), "app", answer("2", 9, "it caught fire")); err != nil {
 		t.Fatal(err)
 	}

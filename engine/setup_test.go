@@ -20,6 +20,9 @@ func TestMain(m *testing.M) {
 	if name := os.Getenv(victimEnv); name != "" {
 		os.Exit(runVictim(name))
 	}
+	if os.Getenv(posterEnv) != "" {
+		os.Exit(poster())
+	}
 	goleak.VerifyTestMain(m)
 }
 

@@ -17,7 +17,7 @@
 // What Slack answers decides what becomes of the message:
 //
 //   - 2xx: it is in the channel.
-//   - 408, 429, 5xx, or no answer at all: it is tried again, not before what Retry-After says. Slack does not know
+//   - 408, 425, 429, 5xx, or no answer at all: it is tried again, not before what Retry-After says. Slack does not know
 //     messages again, so an answer that is lost on its way makes a message appear twice.
 //   - Anything else: it is given up, with what Slack says.
 package slack
@@ -31,11 +31,11 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 	_ "time/tzdata" // a sandbox has no timezones of its own
 
+	"github.com/closedloop/closedloop/plugins/internal/answer"
 	"github.com/closedloop/closedloop/plugins/internal/story"
 	"github.com/closedloop/closedloop/sdk"
 	"github.com/closedloop/closedloop/sdk/suggest"
@@ -142,26 +142,15 @@ func (c *channel) judge(resp *sdk.HTTPResponse) error {
 	switch s := resp.Status; {
 	case s >= 200 && s <= 299:
 		return nil
-	case s == 408, s == 429, s >= 500:
-		return sdk.Retry(retryAfter(resp.Headers["retry-after"]), "Slack answered %d%s%s", s, where, said)
+	case answer.Again(s):
+		return sdk.Retry(answer.RetryAfter(resp.Headers["retry-after"], c.host.Now().Std()), "Slack answered %d%s%s", s, where, said)
 	default:
 		return sdk.Fatal("Slack answered %d and will not take this message%s%s%s", s, where, said, advice(said))
 	}
 }
 
-const (
-	maxSaid = 200            // bytes of an answer that are told
-	maxWait = 24 * time.Hour // the longest wait that an answer may ask for
-)
-
-// retryAfter reads the header Retry-After, in which Slack writes seconds. What is no number is zero.
-func retryAfter(value string) time.Duration {
-	seconds, err := strconv.ParseUint(strings.TrimSpace(value), 10, 64)
-	if err != nil {
-		return 0
-	}
-	return time.Duration(min(seconds, uint64(maxWait/time.Second))) * time.Second
-}
+// maxSaid is how many bytes of an answer are told.
+const maxSaid = 200
 
 // advice says what to do about an error of Slack's.
 func advice(said string) string {

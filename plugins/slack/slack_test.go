@@ -77,8 +77,8 @@ func (w *workspace) seen() []string {
 	return slices.Clone(w.keys)
 }
 
-// answer answers as told.
-func answer(status int, retryAfter, body string) http.HandlerFunc {
+// answers answers as told.
+func answers(status int, retryAfter, body string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		if retryAfter != "" {
 			w.Header().Set("Retry-After", retryAfter)
@@ -131,7 +131,7 @@ func TestConformance(t *testing.T) {
 
 // TestBusyThenOK is a message that comes when Slack has enough, and is tried again.
 func TestBusyThenOK(t *testing.T) {
-	w := slack(t, answer(429, "30", "rate_limited"), func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
+	w := slack(t, answers(429, "30", "rate_limited"), func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
 	d, m := w.channel(), message(t, "notify")
 	f := sdk.FailureOf(d.Deliver(t.Context(), m))
 	if f == nil || f.Fatal || f.After != 30*time.Second || f.Message != "Slack answered 429 for #care: rate_limited" {
@@ -178,7 +178,7 @@ func TestAnswers(t *testing.T) {
 		{status: 500, body: "rollup_error", want: "Slack answered 500 for #care: rollup_error"},
 		{status: 503, retryAfter: " 7", after: 7 * time.Second, want: "Slack answered 503"},
 	} {
-		w := slack(t, answer(c.status, c.retryAfter, c.body))
+		w := slack(t, answers(c.status, c.retryAfter, c.body))
 		f := sdk.FailureOf(w.channel().Deliver(t.Context(), message(t, "other")))
 		if f == nil || f.Fatal != c.fatal || f.After != c.after || !strings.Contains(f.Message, c.want) || len(f.Message) > 300 {
 			t.Errorf("%d %s: got %+v, want fatal %v after %v: %s", c.status, c.body, f, c.fatal, c.after, c.want)

@@ -22,11 +22,10 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
 	"unicode/utf8"
 
+	"github.com/closedloop/closedloop/plugins/internal/answer"
 	"github.com/closedloop/closedloop/sdk"
 )
 
@@ -113,31 +112,11 @@ func (h *hook) judge(resp *sdk.HTTPResponse) error {
 			to = "another place"
 		}
 		return sdk.Fatal("the receiver answered %d, which leads to %s: redirects are not followed; put the final address into the setting url and its host into the grants", s, excerpt(to))
-	case s == 408, s == 425, s == 429, s >= 500:
-		return sdk.Retry(h.retryAfter(resp.Headers["retry-after"]), "the receiver answered %d%s", s, said(resp.Body))
+	case answer.Again(s):
+		return sdk.Retry(answer.RetryAfter(resp.Headers["retry-after"], h.host.Now().Std()), "the receiver answered %d%s", s, said(resp.Body))
 	default:
 		return sdk.Fatal("the receiver answered %d and will not take this message%s", s, said(resp.Body))
 	}
-}
-
-// maxWait is the longest wait that a receiver may ask for.
-const maxWait = 24 * time.Hour
-
-// The forms of a date in HTTP: RFC 9110, section 5.6.7.
-var dateForms = []string{"Mon, 02 Jan 2006 15:04:05 GMT", "Monday, 02-Jan-06 15:04:05 GMT", time.ANSIC}
-
-// retryAfter reads the header Retry-After, seconds or a date. What is no such thing, or past, is zero.
-func (h *hook) retryAfter(value string) time.Duration {
-	value = strings.TrimSpace(value)
-	if seconds, err := strconv.ParseUint(value, 10, 64); err == nil {
-		return time.Duration(min(seconds, uint64(maxWait/time.Second))) * time.Second
-	}
-	for _, form := range dateForms {
-		if at, err := time.Parse(form, value); err == nil {
-			return min(max(at.Sub(h.host.Now().Std()), 0), maxWait)
-		}
-	}
-	return 0
 }
 
 // said is the beginning of an answer's body, as the end of a sentence.

@@ -43,12 +43,13 @@ const start = feedback.Time(1_772_445_600_000)
 // world is an outbox with one destination, team, and a clock that a test sets.
 type world struct {
 	*Outbox
-	t      testing.TB
-	dir    string
-	store  *store.Store
-	clock  func() feedback.Time
-	plugin host.Plugin
-	policy Policy
+	t       testing.TB
+	dir     string
+	profile store.Profile
+	store   *store.Store
+	clock   func() feedback.Time
+	plugin  host.Plugin
+	policy  Policy
 
 	now    feedback.Time // of the clock, unless the test has another one
 	sent   []string      // keys
@@ -59,7 +60,12 @@ type world struct {
 // newWorld opens an outbox whose destination is the plugin.
 func newWorld(t testing.TB, plugin host.Plugin, policy Policy) *world {
 	t.Helper()
-	w := &world{t: t, dir: t.TempDir(), now: start, plugin: plugin, policy: policy}
+	return newWorldOf(t, store.Still, plugin, policy)
+}
+
+func newWorldOf(t testing.TB, profile store.Profile, plugin host.Plugin, policy Policy) *world {
+	t.Helper()
+	w := &world{t: t, dir: t.TempDir(), profile: profile, now: start, plugin: plugin, policy: policy}
 	w.clock = func() feedback.Time { return w.now }
 	w.open()
 	t.Cleanup(func() {
@@ -72,7 +78,7 @@ func newWorld(t testing.TB, plugin host.Plugin, policy Policy) *world {
 
 func (w *world) open() {
 	w.t.Helper()
-	st, err := store.Open(w.dir, store.Options{Profile: store.Still, Reserve: -1})
+	st, err := store.Open(w.dir, store.Options{Profile: w.profile, Reserve: -1})
 	if err != nil {
 		w.t.Fatal(err)
 	}

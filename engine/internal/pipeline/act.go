@@ -150,27 +150,43 @@ func (w *writer) openFor(s *subject, e *rules.Effect) error {
 
 // Message is the body of a delivery.
 type Message struct {
-	Kind     string           `json:"kind"`
-	Rule     string           `json:"rule"`
-	At       feedback.Time    `json:"at"`
-	Text     string           `json:"text,omitempty"`
-	Severity string           `json:"severity,omitempty"`
-	Priority string           `json:"priority,omitempty"`
-	Queue    string           `json:"queue,omitempty"`
-	Owner    string           `json:"owner,omitempty"`
-	Tags     []string         `json:"tags,omitempty"`
-	Case     string           `json:"case,omitempty"`
-	Item     *feedback.Item   `json:"item"`
-	Labels   *feedback.Labels `json:"labels"`
+	Kind     string        `json:"kind"`
+	Rule     string        `json:"rule"`
+	At       feedback.Time `json:"at"`
+	Text     string        `json:"text,omitempty"`
+	Severity string        `json:"severity,omitempty"`
+	Priority string        `json:"priority,omitempty"`
+	Queue    string        `json:"queue,omitempty"`
+	Owner    string        `json:"owner,omitempty"`
+	Tags     []string      `json:"tags,omitempty"`
+	Case     string        `json:"case,omitempty"`
+	// Due and ResolveBy are when the case is to have a first response and a resolution, while that is promised and open.
+	Due       feedback.Time    `json:"due,omitzero"`
+	ResolveBy feedback.Time    `json:"resolve_by,omitzero"`
+	Item      *feedback.Item   `json:"item"`
+	Labels    *feedback.Labels `json:"labels"`
+}
+
+// promise tells what the case promises.
+func (m *Message) promise(c *feedback.Case) {
+	if c.Status.Open() {
+		m.Due, m.ResolveBy = c.DueAt, c.ResolveBy
+	}
 }
 
 // notify puts a message into the outbox.
 func (w *writer) notify(s *subject, e *rules.Effect, labels *feedback.Labels) error {
-	body, err := json.Marshal(Message{
+	m := Message{
 		Kind: string(e.Kind), Rule: e.Rule, At: w.at, Text: e.Message, Severity: s.rec.Severity, Priority: s.rec.Priority,
 		Queue: s.rec.Queue, Owner: s.rec.Owner, Tags: s.rec.Tags, Case: s.rec.Case,
 		Item: &s.rec.Feedback, Labels: labels,
-	})
+	}
+	open, err := w.openCase(s)
+	if err != nil {
+		return err
+	}
+	m.promise(&open)
+	body, err := json.Marshal(m)
 	if err != nil {
 		return err
 	}

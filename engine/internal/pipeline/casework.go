@@ -114,6 +114,7 @@ func (w *writer) overdue(c *feedback.Case) (feedback.Case, error) {
 // tellStep puts a message into the outbox about a step that a case has taken.
 func (w *writer) tellStep(c *feedback.Case, step int, x *rules.Escalation) error {
 	m := Message{Kind: "escalation", Rule: c.Rule, At: w.at, Queue: c.Queue, Owner: c.Owner, Case: string(c.ID)}
+	m.promise(c)
 	s, err := w.load(c.Item)
 	switch {
 	case errors.Is(err, store.ErrNotFound): // it was erased

@@ -131,6 +131,8 @@ type message struct {
 	Owner    string           `json:"owner"`
 	Tags     []string         `json:"tags"`
 	Case     string           `json:"case"`
+	Due      feedback.Time    `json:"due"`
+	Resolve  feedback.Time    `json:"resolve_by"`
 	Item     *feedback.Item   `json:"item"`
 	Labels   *feedback.Labels `json:"labels"`
 	Alerts   *alerts          `json:"alerts"`
@@ -219,6 +221,8 @@ func (t *teller) item() {
 // work tells whose the message is.
 func (t *teller) work() {
 	t.fact("Case", t.m.Case)
+	t.fact("Answer due", t.date(t.m.Due))
+	t.fact("To be resolved by", t.date(t.m.Resolve))
 	t.fact("Priority", t.m.Priority)
 	t.fact("Queue", t.m.Queue)
 	t.fact("Owner", t.m.Owner)

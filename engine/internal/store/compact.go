@@ -87,6 +87,9 @@ type rewrite struct {
 
 // run copies the snapshot, then what was committed meanwhile, then, while no update runs, the rest.
 func (w *rewrite) run(sn *Snapshot) error {
+	if err := sn.checkTables(w.ctx); err != nil {
+		return err
+	}
 	if err := os.Mkdir(w.s.path(w.name), 0o700); err != nil {
 		return fmt.Errorf("store: %w", err)
 	}

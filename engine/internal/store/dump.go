@@ -30,7 +30,7 @@ type BackupOptions struct {
 }
 
 // Backup writes what the last durable commit holds, or what has changed in it since an earlier backup. Updates and Views
-// go on meanwhile. Every record's checksum is looked at: a damaged store makes no backup. Errors: ErrBase, ErrCorrupt,
+// go on meanwhile. The checksums of every table and record are looked at: a damaged store makes no backup. Errors: ErrBase, ErrCorrupt,
 // ErrClosed, ErrPoisoned, the writer's or ctx's; what was written then is no whole file.
 //
 // The first backup begins a log of what is deleted, which later incremental ones need; where the disk is too full for
@@ -51,6 +51,9 @@ func (s *Store) backup(ctx context.Context, to io.Writer, o BackupOptions) (info
 		return info, err
 	}
 	err = s.View(func(sn *Snapshot) error {
+		if err := sn.checkTables(ctx); err != nil {
+			return err
+		}
 		d := &dump{s: s, sn: sn, ctx: ctx, o: o, total: s.tableBytes()}
 		info, err = d.write(to)
 		return err

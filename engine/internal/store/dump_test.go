@@ -383,10 +383,22 @@ func TestBackupRefusesDamage(t *testing.T) {
 		t.Fatal(err)
 	}
 	at := bytes.Index(b, record(77)[:80])
-	flip(t, table, int64(at+40), 3)
 	s := reopen(t, dir, small())
+	flip(t, table, int64(at+40), 3)
 	to := t.TempDir()
 	path := filepath.Join(to, "b")
+	// The table is damaged.
+	if _, err := s.BackupFile(t.Context(), path, BackupOptions{}); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), filepath.Base(table)) {
+		t.Error(err)
+	}
+	was := s.Stats().Commit
+	if _, err := s.Compact(t.Context(), nil); !errors.Is(err, ErrCorrupt) || s.Stats().Commit != was {
+		t.Error("compact:", err)
+	}
+	// A record in it is, which is looked at too.
+	if err := os.WriteFile(filepath.Join(dir, acceptFile), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := s.BackupFile(t.Context(), path, BackupOptions{}); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), fmt.Sprintf("%q", key(77))) {
 		t.Error(err)
 	}

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -24,9 +25,32 @@ const (
 	acceptFile = "damage-accepted"
 )
 
+// damageAccepted reports whether somebody wants what can still be read.
+func (s *Store) damageAccepted() bool {
+	_, err := os.Stat(filepath.Join(s.dir, acceptFile))
+	return err == nil
+}
+
+// checkTables checks all tables of the snapshot, before what is read of it takes the place of them: records in a damaged
+// block would be left out.
+func (sn *Snapshot) checkTables(ctx context.Context) error {
+	if sn.s.damageAccepted() {
+		return nil
+	}
+	for _, t := range sn.db.Tables() {
+		if _, err := sn.s.checkTable(sn.db, t.ID); err != nil && sn.s.counts(sn.db, t.ID) {
+			return err
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
 // scrub checks the tables, or begins to when there are many.
 func (s *Store) scrub() error {
-	if _, err := os.Stat(filepath.Join(s.dir, acceptFile)); err == nil {
+	if s.damageAccepted() {
 		return nil
 	}
 	size := uint64(0)

@@ -23,6 +23,7 @@ var (
 // Snapshot is the state as of one commit.
 type Snapshot struct {
 	s   *Store
+	db  *badger.DB
 	txn *badger.Txn
 	at  uint64
 }
@@ -59,7 +60,7 @@ func (s *Store) view(atStart func(), fn func(*Snapshot) error) error {
 			s.idle.Broadcast()
 		}
 	}()
-	return fn(&Snapshot{s: s, txn: txn, at: at})
+	return fn(&Snapshot{s: s, db: db, txn: txn, at: at})
 }
 
 // discard ends a transaction. Badger panics when reading damaged data left an iterator behind.

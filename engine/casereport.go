@@ -1,10 +1,14 @@
 package engine
 
 import (
-	"cmp"
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"hash/maphash"
 	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -41,8 +45,11 @@ type CaseReport struct {
 	Detractors Share `json:"detractors_with_case"`
 	// Missed are the latest detractors' answers without a case, at most 20.
 	Missed []feedback.ItemID `json:"missed"`
-	// AtRisk is the account value of customers with open cases, by theme, the most first.
-	AtRisk []ValueAtRisk `json:"value_at_risk"`
+	// AtRisk is the account value behind cases by theme, what is at risk most first, without themes that have neither open
+	// cases nor value; RiskTotal is that of all themes, and of
+	// cases without a theme. An account counts once in each however many cases, contacts and themes it has.
+	AtRisk    []ValueAtRisk `json:"value_at_risk"`
+	RiskTotal ValueAtRisk   `json:"value_at_risk_total"`
 }
 
 // CaseGroup is what became of some cases.
@@ -58,12 +65,12 @@ type CaseGroup struct {
 
 // Promise tells how a promise of time was kept.
 type Promise struct {
-	Share         // of the promises whose time is over or that were kept, those that were kept
-	Pending int   `json:"pending"` // promises that were neither kept nor broken
-	Timed   int   `json:"timed"`   // cases whose time is known, promised or not
-	Median  Hours `json:"median_h"`
-	P90     Hours `json:"p90_h"`
-	times   []time.Duration
+	Share            // of the promises whose time is over or that were kept, those that were kept
+	Pending int      `json:"pending"` // promises that were neither kept nor broken
+	Timed   int      `json:"timed"`   // cases whose time is known, promised or not
+	Median  Hours    `json:"median_h"`
+	P90     Hours    `json:"p90_h"`
+	times   []uint32 // in seconds
 }
 
 // Hours is a time in hours of the clock on the wall, to a hundredth.
@@ -100,14 +107,6 @@ type CaseCount struct {
 	Cases int    `json:"n"`
 }
 
-// ValueAtRisk is the account value of the customers with open cases about a theme.
-type ValueAtRisk struct {
-	Theme     feedback.ThemePath `json:"theme"`
-	Cases     int                `json:"cases"`
-	Customers int                `json:"customers"`
-	Value     float64            `json:"value"`
-}
-
 // mostMissed bounds CaseReport.Missed.
 const mostMissed = 20
 
@@ -117,9 +116,8 @@ type reporting struct {
 	q                         CaseReportQuery
 	owners, queues            map[string]*CaseGroup
 	results, outcomes, causes map[string]int
-	linked                    map[feedback.ItemID]bool
-	risks                     map[feedback.ThemePath]*ValueAtRisk
-	counted                   map[[2]string]bool // theme and customer
+	risks                     map[feedback.ThemePath]*risk
+	accounts                  maphash.Seed
 }
 
 // CaseReport goes through all cases, and the feedback of the time, and tells how well the loop is closed.
@@ -130,7 +128,7 @@ func (s *State) CaseReport(_ context.Context, q CaseReportQuery) (*CaseReport, e
 	r := &reporting{
 		q: q, owners: map[string]*CaseGroup{}, queues: map[string]*CaseGroup{},
 		results: map[string]int{}, outcomes: map[string]int{}, causes: map[string]int{},
-		linked: map[feedback.ItemID]bool{}, risks: map[feedback.ThemePath]*ValueAtRisk{}, counted: map[[2]string]bool{},
+		risks: map[feedback.ThemePath]*risk{}, accounts: maphash.MakeSeed(),
 	}
 	r.Since, r.Until, r.Queue, r.Missed = q.Since, q.Until, q.Queue, []feedback.ItemID{}
 	err := s.store.View(func(snap *store.Snapshot) error {
@@ -147,10 +145,6 @@ func (s *State) CaseReport(_ context.Context, q CaseReportQuery) (*CaseReport, e
 
 // kase counts a case.
 func (r *reporting) kase(snap *store.Snapshot, c *feedback.Case) error {
-	r.linked[c.Item] = true
-	for _, id := range c.Items {
-		r.linked[id] = true
-	}
 	if r.q.Queue != "" && c.Queue != r.q.Queue {
 		return nil
 	}
@@ -171,18 +165,18 @@ func (r *reporting) kase(snap *store.Snapshot, c *feedback.Case) error {
 	if v := c.Recovery; v != nil && r.within(v.At) {
 		r.Recovered.add(v.After > v.Before)
 	}
-	if !c.Status.Open() {
-		if c.RootCause != "" && r.within(c.ResolvedAt) {
-			r.causes[c.RootCause]++
-		}
-		return nil
-	}
-	if r.OldestOpen == nil || c.Since() < r.OldestOpen.Since() {
+	switch {
+	case !c.Status.Open() && c.RootCause != "" && r.within(c.ResolvedAt):
+		r.causes[c.RootCause]++
+	case c.Status.Open() && (r.OldestOpen == nil || c.Since() < r.OldestOpen.Since()):
 		oldest := *c
 		oldest.History = nil
 		r.OldestOpen = &oldest
 	}
-	return r.risk(snap, c)
+	if c.Status.Open() || r.within(c.Since()) {
+		return r.risk(snap, c)
+	}
+	return nil
 }
 
 func (r *reporting) within(at feedback.Time) bool { return at >= r.q.Since && at < r.q.Until }
@@ -220,7 +214,7 @@ func (r *reporting) round(c *feedback.Case, v *feedback.CaseRound, reopened bool
 // add counts one promise, if there was one, and how long it took.
 func (p *Promise) add(promised bool, from, done, late feedback.Time) {
 	if done != 0 {
-		p.times = append(p.times, max(done.Std().Sub(from.Std()), 0))
+		p.times = append(p.times, uint32(min(max(done.Std().Sub(from.Std()), 0)/time.Second, math.MaxUint32)))
 	}
 	switch {
 	case !promised:
@@ -231,56 +225,51 @@ func (p *Promise) add(promised bool, from, done, late feedback.Time) {
 	}
 }
 
-// risk adds the value of the customer to the themes of the case's feedback.
-func (r *reporting) risk(snap *store.Snapshot, c *feedback.Case) error {
-	labels, _, err := records.EffectiveLabels(snap, c.Item)
-	if err != nil {
-		return err
-	}
-	paths := map[feedback.ThemePath]bool{}
-	for i := range labels.Themes {
-		paths[labels.Themes[i].Path] = true
-	}
-	for path := range paths {
-		v := r.risks[path]
-		if v == nil {
-			v = &ValueAtRisk{Theme: path}
-			r.risks[path] = v
-		}
-		v.Cases++
-		if who := [2]string{string(path), cmp.Or(c.Customer, string(c.ID))}; !r.counted[who] {
-			r.counted[who] = true
-			v.Customers++
-			if c.Value != nil {
-				v.Value += *c.Value
-			}
-		}
-	}
-	return nil
-}
-
 // detractors counts the detractors' answers of the time, and finds those without a case.
 func (r *reporting) detractors(snap *store.Snapshot) error {
-	prefix := records.ItemsPrefix()
-	var from []byte
-	if r.q.Since > 0 {
-		from = records.ItemKey(feedback.NewItemID(r.q.Since-1, "", ""))
-	}
-	err := records.Each(snap, prefix, from, false, func(it *records.Item) (bool, error) {
-		f := &it.Feedback
-		if f.NPSClass() != feedback.Detractor || !r.within(f.OccurredAt) || r.q.Queue != "" && it.Queue != r.q.Queue {
+	missed := make([]feedback.ItemID, 0, mostMissed) // the latest, in a ring
+	lacking := 0
+	yield := func(key, val []byte) (bool, error) {
+		var it struct { // what is needed of a records.Item
+			Feedback struct {
+				ID         feedback.ItemID `json:"id"`
+				Survey     feedback.Survey `json:"survey"`
+				Score      *float64        `json:"score"`
+				OccurredAt feedback.Time   `json:"occurred_at"`
+			} `json:"item"`
+			Queue  string `json:"queue"`
+			Case   string `json:"case"`
+			Linked string `json:"linked"`
+		}
+		if !bytes.Contains(val, npsMember) {
 			return true, nil
 		}
-		has := it.Case != "" || r.linked[f.ID]
+		if err := json.Unmarshal(val, &it); err != nil {
+			return false, fmt.Errorf("record %q: %w", key, err)
+		}
+		f := feedback.Item{Survey: it.Feedback.Survey, Score: it.Feedback.Score}
+		if f.NPSClass() != feedback.Detractor || !r.within(it.Feedback.OccurredAt) || r.q.Queue != "" && it.Queue != r.q.Queue {
+			return true, nil
+		}
+		has := it.Case != "" || it.Linked != ""
 		if r.Detractors.add(has); !has {
-			r.Missed = append(r.Missed, f.ID)
+			if len(missed) < mostMissed {
+				missed = append(missed, it.Feedback.ID)
+			}
+			missed[lacking%mostMissed] = it.Feedback.ID
+			lacking++
 		}
 		return true, nil
-	})
-	slices.Reverse(r.Missed)
-	r.Missed = r.Missed[:min(len(r.Missed), mostMissed)]
+	}
+	err := records.ItemsBetween(snap, max(r.q.Since.Add(-moved), 0), r.q.Until.Add(moved), yield)
+	for n := range len(missed) {
+		r.Missed = append(r.Missed, missed[(lacking-1-n)%mostMissed])
+	}
 	return err
 }
+
+// npsMember is in the JSON of each answer to an nps question.
+var npsMember = []byte(`"nps"`)
 
 // finish puts the figures together.
 func (r *reporting) finish() *CaseReport {
@@ -295,13 +284,7 @@ func (r *reporting) finish() *CaseReport {
 	r.Detractors.finish()
 	r.Owners, r.Queues = byName(r.owners), byName(r.queues)
 	r.Reached, r.Outcomes, r.RootCauses = counts(r.results), counts(r.outcomes), counts(r.causes)
-	r.AtRisk = []ValueAtRisk{}
-	for _, v := range r.risks {
-		r.AtRisk = append(r.AtRisk, *v)
-	}
-	slices.SortFunc(r.AtRisk, func(a, b ValueAtRisk) int {
-		return cmp.Or(cmp.Compare(b.Value, a.Value), b.Cases-a.Cases, cmp.Compare(a.Theme, b.Theme))
-	})
+	r.AtRisk, r.RiskTotal = r.atRisk()
 	return &r.CaseReport
 }
 
@@ -318,11 +301,12 @@ func (p *Promise) finish() {
 	}
 	slices.Sort(p.times)
 	n := len(p.times)
-	p.Median = hours((p.times[(n-1)/2] + p.times[n/2]) / 2)
-	p.P90 = hours(p.times[(n*9+9)/10-1]) // the least that 90 % do not exceed
+	p.Median = hours((float64(p.times[(n-1)/2]) + float64(p.times[n/2])) / 2)
+	p.P90 = hours(float64(p.times[(n*9+9)/10-1])) // the least that 90 % do not exceed
+	p.times = nil
 }
 
-func hours(d time.Duration) Hours { return Hours(float64((d / (36 * time.Second)))) / 100 }
+func hours(seconds float64) Hours { return Hours(math.Floor(seconds/36) / 100) }
 
 // byName returns the groups by name, that without one last.
 func byName(groups map[string]*CaseGroup) []CaseGroup {

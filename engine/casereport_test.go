@@ -3,6 +3,7 @@ package engine_test
 import (
 	"fmt"
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/closedloop/closedloop/engine"
@@ -81,5 +82,41 @@ func TestDetractorsWithoutACase(t *testing.T) {
 	r, err := forgetful.CaseReport(t.Context(), engine.CaseReportQuery{})
 	if err != nil || r.Detractors.Of != 3 || r.Detractors.Yes != 1 || len(r.Missed) != 2 {
 		t.Errorf("%+v, %v", r, err)
+	}
+}
+
+// TestAnAccountIsAtRiskOnce has two contacts of one company, one of whom complains twice, and a customer whose case is done.
+func TestAnAccountIsAtRiskOnce(t *testing.T) {
+	t.Parallel()
+	d := openDesk(t)
+	of := func(customer, account string, arr float64) func(*feedback.Item) {
+		return func(it *feedback.Item) {
+			it.Customer.ID, it.Customer.Account, it.Customer.ARR = customer, account, &arr
+		}
+	}
+	d.says("1", 2, "#shipping #price", of("ida", "acme", 1000))
+	d.until("2026-03-02 10:30")
+	d.says("2", 1, "#shipping", of("joe", "acme", 1500)) // worth more meanwhile
+	d.says("3", 3, "#shipping", of("kim", "", 70.5))
+	d.says("4", 0, "the box", of("lea", "", 8))
+	cs, err := d.Cases(t.Context(), engine.CaseQuery{Customer: "kim"})
+	if err != nil || len(cs) != 1 {
+		t.Fatal(cs, err)
+	}
+	d.did(d.ResolveCase(t.Context(), anna, cs[0].ID, engine.CaseResolution{Outcome: "refunded"}, ""))
+	d.until("2026-03-05 10:00") // nobody has answered
+	r, err := d.CaseReport(t.Context(), engine.CaseReportQuery{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []engine.ValueAtRisk{
+		{Theme: "shipping", Cases: 2, Customers: 1, Value: 1500, Late: 1500, Affected: 1570.5, AffectedCustomers: 2},
+		{Theme: "price", Cases: 1, Customers: 1, Value: 1000, Late: 1000, Affected: 1000, AffectedCustomers: 1},
+	}
+	if !slices.Equal(r.AtRisk, want) {
+		t.Errorf("%+v, want %+v", r.AtRisk, want)
+	}
+	if want := (engine.ValueAtRisk{Cases: 3, Customers: 2, Value: 1508, Late: 1508, Affected: 1578.5, AffectedCustomers: 3}); r.RiskTotal != want {
+		t.Errorf("in all %+v, want %+v", r.RiskTotal, want)
 	}
 }

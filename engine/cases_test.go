@@ -404,6 +404,8 @@ func TestPackagingTakenForShipping(t *testing.T) {
 	if c.Queue != "care" {
 		t.Fatalf("%+v", c)
 	}
+	d.countsFor("theme", "shipping")
+	d.countsFor("queue", "care")
 	d.until("2026-03-02 11:00")
 	it, err := d.Correct(t.Context(), engine.Correction{
 		Item: id, By: engine.Actor{Name: "mia"}, Why: "difficult to open, not damaged on the way",
@@ -412,6 +414,8 @@ func TestPackagingTakenForShipping(t *testing.T) {
 	if err != nil || it.Queue != "product" || !it.Labels.Has("packaging") || it.Labels.Has("shipping") {
 		t.Fatalf("%+v, %v", it, err)
 	}
+	d.countsFor("theme", "packaging", "packaging/opening")
+	d.countsFor("queue", "product")
 	c = d.only()
 	if c.Queue != "product" || c.Owner != "ben" || c.Status != feedback.CaseAssigned {
 		t.Errorf("the case is at %s/%s", c.Queue, c.Owner)

@@ -185,8 +185,6 @@ func (m *metering) check() error {
 		return fmt.Errorf("%w: a share without a dimension, which says of what", ErrQuery)
 	case q.Compare && q.Since == 0:
 		return fmt.Errorf("%w: nothing is before a time without a beginning: since is missing", ErrQuery)
-	case q.Since != 0 && q.Until != 0 && q.Until < q.Since:
-		return fmt.Errorf("%w: until is before since", ErrQuery)
 	}
 	m.statistic = statisticOf(q.Measure)
 	if q.Measure == MeasureShare {
@@ -220,6 +218,9 @@ func (m *metering) bound(s *State) error {
 	}
 	if m.q.Until != 0 {
 		m.last = records.Day(m.q.Until, s.zone)
+	}
+	if m.first != 0 && m.last != 0 && m.last < m.first {
+		return fmt.Errorf("%w: until is before since", ErrQuery)
 	}
 	if m.q.Every == "" && !m.q.Compare {
 		return nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -32,12 +33,6 @@ func near(got *float64, want float64) bool { return got != nil && math.Abs(*got-
 func wantFigure(t *testing.T, what string, f engine.Figure, n int, value, lo, hi float64) {
 	t.Helper()
 	if f.N != n || !near(f.Value, value) || !near(f.Lo, lo) || !near(f.Hi, hi) {
-		show := func(v *float64) any {
-			if v == nil {
-				return nil
-			}
-			return *v
-		}
 		t.Errorf("%s: %v (%v to %v) of %d, want %v (%v to %v) of %d", what, show(f.Value), show(f.Lo), show(f.Hi), f.N, value, lo, hi, n)
 	}
 }
@@ -147,11 +142,48 @@ func TestMetricQueriesAreRefused(t *testing.T) {
 		"without a dimension, which": {Measure: "share"},
 		`the value "x"`:              {Measure: "nps", Value: "x"},
 		"since is missing":           {Measure: "nps", Compare: true},
-		"until is before since":      {Measure: "nps", Since: 2000, Until: 1000},
+		"until is before since":      {Measure: "nps", Since: instantAt(t, "2026-03-02"), Until: instantAt(t, "2026-03-01")},
 		"more than 3660 times a day": {Measure: "nps", Every: engine.EveryDay, Since: instantAt(t, "2000-01-01")},
 	} {
 		if _, err := e.Metric(t.Context(), q); !errors.Is(err, engine.ErrQuery) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%+v: %v, want %s", q, err, want)
+		}
+	}
+}
+
+// countsFor checks that every metric by a dimension has the one answer, a 2 of the 2nd of March, for these values and no others.
+func (d *desk) countsFor(dimension string, values ...string) {
+	d.t.Helper()
+	march2 := feedback.TimeOf(berlin(d.t, "2026-03-02 23:59"))
+	for _, measure := range []string{"items", "share", "nps"} {
+		for _, every := range []engine.Period{"", engine.EveryDay, engine.EveryWeek, engine.EveryMonth} {
+			q := engine.MetricQuery{Measure: measure, Dimension: dimension, Every: every, Since: march2, Until: march2}
+			r := metric(d.t, d, q)
+			var got []string
+			for i := range r.Values {
+				v := &r.Values[i]
+				got = append(got, v.Value)
+				want := map[string]float64{"items": 1, "share": 1, "nps": -100}[measure]
+				if v.Total.N != 1 || !near(v.Total.Value, want) || every != "" && (len(v.Periods) != 1 || v.Periods[0].N != 1) {
+					d.t.Errorf("%s of %s %s: %+v", measure, dimension, v.Value, v)
+				}
+			}
+			if !slices.Equal(got, values) {
+				d.t.Errorf("%s by %s and %q counts for %q, want %q", measure, dimension, every, got, values)
+			}
+			q.Since, q.Until = feedback.TimeOf(berlin(d.t, "2026-03-03 00:00")), feedback.TimeOf(berlin(d.t, "2026-03-09 00:00"))
+			if r := metric(d.t, d, q); len(r.Values) != 0 {
+				d.t.Errorf("a day later %s by %s counts %+v", measure, dimension, r.Values)
+			}
+		}
+	}
+	themes, err := d.Themes(d.t.Context(), engine.MetricQuery{Since: march2, Until: march2})
+	if err != nil || dimension == "theme" && len(themes) != len(values) {
+		d.t.Errorf("themes %+v, %v", themes, err)
+	}
+	for _, v := range values {
+		if n, err := d.NPS(d.t.Context(), engine.MetricQuery{Dimension: dimension, Value: v}); err != nil || n.Detractors != 1 || n.N != 1 {
+			d.t.Errorf("nps of %s %s: %+v, %v", dimension, v, n, err)
 		}
 	}
 }

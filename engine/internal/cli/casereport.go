@@ -114,14 +114,23 @@ func (a *app) reportText(s *session, r *engine.CaseReport) {
 	a.reportCounts(count(r.Attempts, "attempt"), r.Reached)
 	a.reportCounts("outcomes", r.Outcomes)
 	a.reportCounts("root causes", r.RootCauses)
-	if len(r.AtRisk) > 0 {
-		fmt.Fprintln(w, "\nvalue at risk")
-		t := indented(elastic("theme"), digits("cases"), digits("customers"), digits("value"))
-		for _, v := range r.AtRisk {
-			t.add(string(v.Theme), grouped(v.Cases), grouped(v.Customers), grouped(int(v.Value)))
-		}
-		t.write(w, a.std.Width)
+	a.reportRisks(r)
+}
+
+func (a *app) reportRisks(r *engine.CaseReport) {
+	if len(r.AtRisk) == 0 && r.RiskTotal.Affected == 0 {
+		return
 	}
+	fmt.Fprintln(a.std.Out, "\nvalue at risk")
+	t := indented(elastic("theme"), digits("open cases"), digits("accounts"), digits("at risk"), digits("past a promise"), digits("all affected"))
+	row := func(name string, v *engine.ValueAtRisk) {
+		t.add(name, grouped(v.Cases), grouped(v.Customers), whole(v.Value), whole(v.Late), whole(v.Affected))
+	}
+	for i := range r.AtRisk {
+		row(string(r.AtRisk[i].Theme), &r.AtRisk[i])
+	}
+	row("all, each account once", &r.RiskTotal)
+	t.write(a.std.Out, a.std.Width)
 }
 
 func ofAll(s engine.Share, noun string) string {

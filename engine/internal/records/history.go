@@ -20,11 +20,7 @@ type Past struct{ key, item, labels []byte }
 // History calls yield with the items whose ids say that they occurred at from or later and before until, in the order of
 // their ids, until yield returns false. A revision may have changed when an item occurred; its id stays.
 func History(s *store.Snapshot, from, until feedback.Time, yield func(Past) (bool, error)) error {
-	end := ItemKey(feedback.NewItemID(until, "", "")[:idTime])
-	return s.Scan(store.NewKey('f').Bytes(), ItemKey(feedback.NewItemID(from, "", "")[:idTime]), false, func(key, val []byte) (bool, error) {
-		if bytes.Compare(key, end) >= 0 {
-			return false, nil
-		}
+	return ItemsBetween(s, from, until, func(key, val []byte) (bool, error) {
 		id, err := lastString(key, 1)
 		if err != nil {
 			return false, err
@@ -34,6 +30,17 @@ func History(s *store.Snapshot, from, until feedback.Time, yield func(Past) (boo
 			return false, err
 		}
 		return yield(Past{bytes.Clone(key), bytes.Clone(val), labels})
+	})
+}
+
+// ItemsBetween calls yield with the records of the items that History tells of, which are valid during the call only.
+func ItemsBetween(s *store.Snapshot, from, until feedback.Time, yield func(key, val []byte) (bool, error)) error {
+	end := ItemKey(feedback.NewItemID(until, "", "")[:idTime])
+	return s.Scan(ItemsPrefix(), ItemKey(feedback.NewItemID(from, "", "")[:idTime]), false, func(key, val []byte) (bool, error) {
+		if bytes.Compare(key, end) >= 0 {
+			return false, nil
+		}
+		return yield(key, val)
 	})
 }
 

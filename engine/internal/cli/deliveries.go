@@ -340,6 +340,15 @@ func (a *app) destinationsTable(s *session, all []engine.DestinationState) {
 	t.write(a.std.Out, a.std.Width)
 }
 
+func (a *app) destinationMetrics(all map[string]engine.DestinationMetrics) {
+	t := indented(text("id"), text("breaker"), digits("opened"), digits("on their way"), digits("sent"), digits("failed"), digits("dead"))
+	for _, id := range slices.Sorted(maps.Keys(all)) {
+		m := all[id]
+		t.add(id, strings.ReplaceAll(m.Breaker, "_", " "), grouped(int(m.Opened)), grouped(m.InFlight), grouped(int(m.Sent)), grouped(int(m.Failed)), grouped(int(m.Dead)))
+	}
+	t.write(a.std.Out, a.std.Width)
+}
+
 // stateOf says in a few words how a destination stands.
 func stateOf(d *engine.DestinationState, s *session) string {
 	m := d.Serving

@@ -246,6 +246,10 @@ func (a *app) metricsText(_ *session, m *engine.Metrics) {
 		}
 		t.write(w, a.std.Width)
 	}
+	if len(m.Destinations) > 0 {
+		a.heading("destinations")
+		a.destinationMetrics(m.Destinations)
+	}
 	a.heading("store")
 	fmt.Fprintf(w, "  %s in %s, %s written, %s free, %s waiting\n", count(int(m.Store.Updates), "update"), count(int(m.Store.Commits), "commit"),
 		size(int64(m.Store.Bytes)), size(m.Store.Free), grouped(m.Store.Queue))

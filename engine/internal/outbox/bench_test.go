@@ -48,7 +48,7 @@ func BenchmarkDrain(b *testing.B) {
 	}
 }
 
-func fillUp(b *testing.B, w *world, n int) {
+func fillUp(b testing.TB, w *world, n int) {
 	b.Helper()
 	for from := 0; from < n; from += 500 {
 		err := w.store.Update(context.Background(), func(tx *store.Tx) error {

@@ -36,13 +36,13 @@ func TestInOrderWithTheSameKeyUntilItWorks(t *testing.T) {
 		t.Run(how, func(t *testing.T) {
 			t.Parallel()
 			troubles := map[string][]behaviour{
-				"status": {answer(503), answer(500), answer(408), answer(425), answer(429)},
+				"status": {answer(503), answer(500), answer(408), answer(425), answer(429, "Retry-After", "5400"), answer(503, "Retry-After", at(start.Std().Add(7*24*time.Hour)))},
 				"stalls": {stall, stall},
 				"cuts":   {cut, half, cut},
 				"lost":   {lost},
 				"twice":  {twice},
 			}
-			w, r := real(t, how, Policy{Timeout: 500 * time.Millisecond, Breaker: BreakerPolicy{Failures: 100}}, func(key string, attempt int) behaviour {
+			w, r := real(t, how, Policy{Timeout: 500 * time.Millisecond, MaxAge: 1000 * time.Hour, Breaker: BreakerPolicy{Failures: 100}}, func(key string, attempt int) behaviour {
 				if list := troubles[key]; attempt <= len(list) {
 					return list[attempt-1]
 				}
@@ -51,16 +51,16 @@ func TestInOrderWithTheSameKeyUntilItWorks(t *testing.T) {
 			w.put("a", "status", "stalls", "cuts", "lost", "twice", "z")
 			for i := 0; len(w.waiting()) > 0 && i < 50; i++ {
 				w.drain()
-				w.now = w.now.Add(2 * time.Hour)
+				w.now = w.now.Add(25 * time.Hour)
 			}
 			w.want("sent", w.sent, "a", "status", "stalls", "cuts", "lost", "twice", "z")
-			want := "a " + strings.Repeat("status ", 6) + strings.Repeat("stalls ", 3) + strings.Repeat("cuts ", 4) + "lost lost twice z"
+			want := "a " + strings.Repeat("status ", 7) + strings.Repeat("stalls ", 3) + strings.Repeat("cuts ", 4) + "lost lost twice z"
 			if got := r.keys(); got != want {
 				t.Errorf("the receiver saw %q, want %q", got, want)
 			}
 			r.consistent(t)
-			if len(w.dead) != 0 {
-				t.Errorf("dead: %v", w.codes())
+			if len(w.dead) != 0 || !strings.HasPrefix(w.failed[4], "status 1h30m0") || !strings.HasPrefix(w.failed[5], "status 24h0m0") {
+				t.Errorf("dead %v, failed %v", w.codes(), w.failed)
 			}
 		})
 	}
@@ -71,53 +71,48 @@ func TestInOrderWithTheSameKeyUntilItWorks(t *testing.T) {
 func TestWhatAnAnswerMeans(t *testing.T) {
 	t.Parallel()
 	now := start.Std()
-	for _, how := range []string{"native", "wasm"} {
-		t.Run(how, func(t *testing.T) {
-			t.Parallel()
-			tests := map[string]struct {
-				do    behaviour
-				least time.Duration // that it waits; 0 when it is dead
-			}{
-				"seconds429": {answer(429, "Retry-After", "7200"), 2 * time.Hour},
-				"seconds503": {answer(503, "Retry-After", "5400"), 90 * time.Minute},
-				"date429":    {answer(429, "Retry-After", at(now.Add(3*time.Hour))), 3 * time.Hour},
-				"date503":    {answer(503, "Retry-After", at(now.Add(4*time.Hour))), 4 * time.Hour},
-				"past":       {answer(503, "Retry-After", at(now.Add(-time.Hour))), time.Millisecond},
-				"year":       {answer(503, "Retry-After", at(now.Add(365*24*time.Hour))), 24 * time.Hour},
-				"huge":       {answer(429, "Retry-After", "99999999999999999999"), time.Millisecond},
-				"nonsense":   {answer(503, "Retry-After", "soon"), time.Millisecond},
-				"502":        {answer(502), time.Millisecond},
-				"400":        {answer(400), 0},
-				"401":        {answer(401, "Retry-After", "60"), 0},
-				"404":        {answer(404), 0},
-				"410":        {answer(410), 0},
-				"301":        {answer(301, "Location", "/elsewhere"), 0},
+	tests := map[string]struct {
+		do    behaviour
+		least time.Duration // that it waits; 0 when it is dead
+	}{
+		"seconds429": {answer(429, "Retry-After", "7200"), 2 * time.Hour},
+		"seconds503": {answer(503, "Retry-After", "5400"), 90 * time.Minute},
+		"date429":    {answer(429, "Retry-After", at(now.Add(3*time.Hour))), 3 * time.Hour},
+		"date503":    {answer(503, "Retry-After", at(now.Add(4*time.Hour))), 4 * time.Hour},
+		"past":       {answer(503, "Retry-After", at(now.Add(-time.Hour))), time.Millisecond},
+		"year":       {answer(503, "Retry-After", at(now.Add(365*24*time.Hour))), 24 * time.Hour},
+		"huge":       {answer(429, "Retry-After", "99999999999999999999"), time.Millisecond},
+		"nonsense":   {answer(503, "Retry-After", "soon"), time.Millisecond},
+		"502":        {answer(502), time.Millisecond},
+		"400":        {answer(400), 0},
+		"401":        {answer(401, "Retry-After", "60"), 0},
+		"404":        {answer(404), 0},
+		"410":        {answer(410), 0},
+		"301":        {answer(301, "Location", "/elsewhere"), 0},
+	}
+	w, r := real(t, "native", Policy{}, func(key string, _ int) behaviour { return tests[key].do })
+	for key, tt := range tests {
+		w.renew(Destination{ID: "team", Plugin: w.plugin})
+		w.failed, w.dead = nil, nil
+		w.put(key)
+		w.drain()
+		switch {
+		case tt.least == 0:
+			w.want(key, w.codes(), key+" refused")
+		case len(w.failed) != 1:
+			t.Errorf("%s: failed %q, dead %q", key, w.failed, w.codes())
+		default:
+			_, text, _ := strings.Cut(w.failed[0], " ")
+			if wait, err := time.ParseDuration(text); err != nil || wait < tt.least || wait > tt.least+5*time.Second {
+				t.Errorf("%s waits %s, want %s and up to 5 s more", key, text, tt.least)
 			}
-			w, r := real(t, how, Policy{}, func(key string, _ int) behaviour { return tests[key].do })
-			for key, tt := range tests {
-				w.renew(Destination{ID: "team", Plugin: w.plugin})
-				w.failed, w.dead = nil, nil
-				w.put(key)
-				w.drain()
-				switch {
-				case tt.least == 0:
-					w.want(key, w.codes(), key+" refused")
-				case len(w.failed) != 1:
-					t.Errorf("%s: failed %q, dead %q", key, w.failed, w.codes())
-				default:
-					_, text, _ := strings.Cut(w.failed[0], " ")
-					if wait, err := time.ParseDuration(text); err != nil || wait < tt.least || wait > tt.least+5*time.Second {
-						t.Errorf("%s waits %s, want %s and up to 5 s more", key, text, tt.least)
-					}
-				}
-				if err := w.store.Update(t.Context(), func(tx *store.Tx) error { tx.Delete(records.DeliveryKey("team", seqOf(w, key))); return nil }); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if n := len(strings.Fields(r.keys())); n != len(tests) {
-				t.Errorf("%d requests, want %d", n, len(tests))
-			}
-		})
+		}
+		if err := w.store.Update(t.Context(), func(tx *store.Tx) error { tx.Delete(records.DeliveryKey("team", seqOf(w, key))); return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := len(strings.Fields(r.keys())); n != len(tests) {
+		t.Errorf("%d requests, want %d", n, len(tests))
 	}
 }
 
@@ -262,6 +257,43 @@ func TestSubjectsAreShared(t *testing.T) {
 	}
 	if want := []uint64{0, 4, 5}; !slices.Equal(begun, want) {
 		t.Errorf("begun %v, want %v", begun, want)
+	}
+}
+
+// TestALongBacklogIsReadInParts holds that a lane knows of a bounded part of what waits, and reads on behind what it has
+// read, whether messages go out one after another or all of them fail.
+func TestALongBacklogIsReadInParts(t *testing.T) {
+	t.Parallel()
+	const n = 5000
+	w := newWorld(t, inPlace(t, many, func(context.Context, sdk.Message) error { return nil }), Policy{})
+	fillUp(t, w, n)
+	for _, tt := range []struct {
+		strict, fails bool
+		most, tried   int
+	}{{true, false, batch, n}, {false, false, 2 * batch, n}, {false, true, longest + batch, longest + batch}} {
+		l := line{strict: tt.strict, held: map[string]bool{}}
+		most, tried := 0, 0
+		for {
+			if err := l.fill(w.store, "team", 2); err != nil {
+				t.Fatal(err)
+			}
+			most = max(most, len(l.entries))
+			e, _ := l.pick(start, time.Hour)
+			if e == nil {
+				break
+			}
+			if tried++; !tt.fails && e.seq != uint64(tried) {
+				t.Fatalf("picked %d, want %d", e.seq, tried)
+			}
+			if l.begin(e); tt.fails {
+				l.later(e, start.Add(time.Minute))
+			} else {
+				l.drop(e)
+			}
+		}
+		if most > tt.most || tried > tt.tried || tried < longest {
+			t.Errorf("%+v: knew of %d, tried %d", tt, most, tried)
+		}
 	}
 }
 

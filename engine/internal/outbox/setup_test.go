@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -52,6 +53,7 @@ type world struct {
 	policy  Policy
 
 	now    feedback.Time // of the clock, unless the test has another one
+	mu     sync.Mutex    // guards what follows
 	sent   []string      // keys
 	dead   []feedback.DeadLetter
 	failed []string // keys and waits
@@ -89,9 +91,19 @@ func (w *world) open() {
 // renew makes the outbox anew, as a new process does.
 func (w *world) renew(destinations ...Destination) {
 	w.Outbox = New(w.store, destinations, func() feedback.Time { return w.clock() }, Hooks{
-		Sent: func(d feedback.Delivery) { w.sent = append(w.sent, d.Key) },
-		Dead: func(l feedback.DeadLetter) { w.dead = append(w.dead, l) },
+		Sent: func(d feedback.Delivery) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.sent = append(w.sent, d.Key)
+		},
+		Dead: func(l feedback.DeadLetter) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.dead = append(w.dead, l)
+		},
 		Failed: func(d feedback.Delivery, _ error) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
 			w.failed = append(w.failed, fmt.Sprintf("%s %s", d.Key, d.NextAt.Std().Sub(w.clock().Std())))
 		},
 	})
@@ -199,6 +211,8 @@ func (w *world) want(what string, got []string, want ...string) {
 
 // codes returns what died of what.
 func (w *world) codes() (out []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	for _, l := range w.dead {
 		out = append(out, l.Delivery.Key+" "+l.Code)
 	}
@@ -261,7 +275,32 @@ func inPlace(t testing.TB, limits host.Limits, d deliver) host.Plugin {
 	return p
 }
 
+// keys returns what was sent, also while the outbox is served.
+func (w *world) keys() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.sent)
+}
+
 var errDown = errors.New("down")
+
+// mood is what a destination answers, which a test changes.
+type mood struct {
+	mu  sync.Mutex
+	err error
+}
+
+func (m *mood) set(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.err = err
+}
+
+func (m *mood) get() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.err
+}
 
 // many are the limits of a plugin that serves many calls at once.
 var many = host.Limits{Instances: 64, Deadline: time.Hour}

@@ -3,7 +3,9 @@ package outbox
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,13 +21,12 @@ func bubble(t *testing.T, policy Policy, deliver func(m sdk.Message) error, test
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		from := time.Now()
+		var mu sync.Mutex
 		var tried []string
-		came := make(chan struct{}, 1) // guards tried
-		came <- struct{}{}
 		w := newWorld(t, inPlace(t, many, func(ctx context.Context, m sdk.Message) error {
-			<-came
+			mu.Lock()
 			tried = append(tried, fmt.Sprintf("%s %s", m.Key, time.Since(from).Truncate(time.Millisecond)))
-			came <- struct{}{}
+			mu.Unlock()
 			if strings.HasPrefix(m.Key, "stall") && m.Attempt == 1 {
 				<-ctx.Done()
 				return ctx.Err()
@@ -36,7 +37,9 @@ func bubble(t *testing.T, policy Policy, deliver func(m sdk.Message) error, test
 		stop := w.run()
 		test(w, func() []string {
 			synctest.Wait()
-			return tried
+			mu.Lock()
+			defer mu.Unlock()
+			return slices.Clone(tried)
 		})
 		stop()
 	})
@@ -58,7 +61,7 @@ func TestRetriesInTime(t *testing.T) {
 			w.t.Fatalf("tried %q", got)
 		}
 		w.want("dead", w.codes(), "bad attempts")
-		w.want("sent", w.sent, "good")
+		w.want("sent", w.keys(), "good")
 		last := time.Duration(0)
 		for i, text := range got[:6] {
 			at, err := time.ParseDuration(strings.Fields(text)[1])
@@ -75,10 +78,8 @@ func TestRetriesInTime(t *testing.T) {
 
 // TestRetryAfterHoldsTheDestination has one of several messages be told to wait: all of the destination do.
 func TestRetryAfterHoldsTheDestination(t *testing.T) {
-	first := true
 	bubble(t, Policy{Concurrency: 4}, func(m sdk.Message) error {
-		if m.Key == "a" && first {
-			first = false
+		if m.Key == "a" && m.Attempt == 1 {
 			return sdk.Retry(90*time.Second, "busy")
 		}
 		return nil
@@ -101,9 +102,9 @@ func TestRetryAfterHoldsTheDestination(t *testing.T) {
 // TestBreakerInTime follows the breaker: it opens after so many failures, uses up no attempts of those that wait, lets one
 // message through now and then, stays open longer each time, and closes when the destination answers.
 func TestBreakerInTime(t *testing.T) {
-	var broken error = errDown
+	broken := &mood{err: errDown}
 	bubble(t, Policy{Concurrency: 4, Base: time.Millisecond, Cap: time.Millisecond, Breaker: BreakerPolicy{Failures: 4, Open: time.Minute, Cap: 8 * time.Minute}},
-		func(sdk.Message) error { return broken },
+		func(sdk.Message) error { return broken.get() },
 		func(w *world, tried func() []string) {
 			for i := range 100 {
 				w.put(fmt.Sprintf("m%d/%d", i, i))
@@ -125,11 +126,11 @@ func TestBreakerInTime(t *testing.T) {
 			if len(attempted) > 60 {
 				w.t.Errorf("%d messages were tried", len(attempted))
 			}
-			broken = sdk.Fatal("refused for good") // an answer all the same
+			broken.set(sdk.Fatal("refused for good")) // an answer all the same
 			time.Sleep(9 * time.Minute)
 			synctest.Wait()
-			if st := w.Status()["team"]; st.Breaker != Closed || len(w.waiting()) != 0 || len(w.dead) != 100 {
-				w.t.Errorf("status %+v, %d wait, %d are dead", st, len(w.waiting()), len(w.dead))
+			if st := w.Status()["team"]; st.Breaker != Closed || len(w.waiting()) != 0 || len(w.codes()) != 100 {
+				w.t.Errorf("status %+v, %d wait, %d are dead", st, len(w.waiting()), len(w.codes()))
 			}
 		})
 }
@@ -194,23 +195,23 @@ func TestTimeoutInTime(t *testing.T) {
 		if got := tried(); len(got) != 3 || !strings.HasPrefix(got[1], "stall 7") || !strings.HasPrefix(got[2], "next 7") {
 			w.t.Errorf("tried %q", got)
 		}
-		if len(w.failed) != 1 {
-			w.t.Errorf("failed %q", w.failed)
+		if st := w.Status()["team"]; st.Failed != 1 || st.Sent != 2 {
+			w.t.Errorf("status %+v", st)
 		}
 	})
 }
 
 // TestHurryInTime has a person say that a destination works again, while its breaker is open.
 func TestHurryInTime(t *testing.T) {
-	broken := errDown
-	bubble(t, Policy{Base: time.Hour, Cap: time.Hour, Breaker: BreakerPolicy{Failures: 1}}, func(sdk.Message) error { return broken }, func(w *world, tried func() []string) {
+	broken := &mood{err: errDown}
+	bubble(t, Policy{Base: time.Hour, Cap: time.Hour, Breaker: BreakerPolicy{Failures: 1}}, func(sdk.Message) error { return broken.get() }, func(w *world, tried func() []string) {
 		w.put("a", "b")
 		w.want("tried", tried(), "a 0s")
-		broken = nil
+		broken.set(nil)
 		if err := w.Hurry(context.Background(), "team"); err != nil {
 			w.t.Fatal(err)
 		}
 		synctest.Wait()
-		w.want("sent", w.sent, "a", "b")
+		w.want("sent", w.keys(), "a", "b")
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"path/filepath"
 	"time"
 
 	"github.com/closedloop/closedloop/engine/internal/admin"
@@ -31,6 +32,7 @@ type Queries interface {
 	Audit(context.Context, AuditQuery) ([]AuditEntry, error)
 	AuditVerify(context.Context) (AuditHead, error)
 	CaseReport(context.Context, CaseReportQuery) (*CaseReport, error)
+	Imports(context.Context) ([]Import, error)
 	Alerts(context.Context) ([]feedback.Alert, error)
 	Windows(ctx context.Context, name string) ([]rules.WindowFigure, error)
 	Silences(context.Context) ([]Silence, error)
@@ -115,6 +117,9 @@ func (e *Engine) serveAdmin() (*admin.Server, error) {
 		"cases":        method(e.Cases),
 		"labels":       method(e.LabelHistory),
 		"case_report":  method(e.CaseReport),
+		"imports":      method(func(ctx context.Context, _ none) ([]Import, error) { return e.Imports(ctx) }),
+		"import":       told(e.Import),
+		"undo_import":  told(e.UndoImport),
 		"case":         method(e.Case),
 		"case_act":     method(e.ActOnCase),
 		"customer":     method(e.Customer),
@@ -320,6 +325,28 @@ func (c *Client) Case(ctx context.Context, id feedback.CaseID) (*feedback.Case, 
 // ActOnCase asks as State.ActOnCase does. The engine takes the actor at its word, and asks its host whether it may.
 func (c *Client) ActOnCase(ctx context.Context, a CaseAction) (feedback.Case, error) {
 	return call[feedback.Case](ctx, c, "case_act", a)
+}
+
+// Imports asks as State.Imports does.
+func (c *Client) Imports(ctx context.Context) ([]Import, error) {
+	return call[[]Import](ctx, c, "imports", struct{}{})
+}
+
+// Import asks as Engine.Import does. Files are relative to this process's working directory.
+func (c *Client) Import(ctx context.Context, o ImportOptions, progress func(done, total int)) (*Imported, error) {
+	for i, file := range o.Files {
+		path, err := filepath.Abs(file)
+		if err != nil {
+			return nil, err
+		}
+		o.Files[i] = path
+	}
+	return callTold[Imported](ctx, c, "import", o, progress)
+}
+
+// UndoImport asks as Engine.UndoImport does.
+func (c *Client) UndoImport(ctx context.Context, o Undo, progress func(done, total int)) (*Undone, error) {
+	return callTold[Undone](ctx, c, "undo_import", o, progress)
 }
 
 // Correct asks as Engine.Correct does.

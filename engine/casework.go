@@ -33,7 +33,7 @@ type Actor struct {
 // Action is something that people do.
 type Action string
 
-// What people do to cases, and to the labels of items.
+// What people do to cases, to the labels of items, and to imports.
 const (
 	ActionAssign  Action = "assign"
 	ActionBegin   Action = "begin"
@@ -45,6 +45,8 @@ const (
 	ActionReopen  Action = "reopen"
 	ActionNote    Action = "note"
 	ActionCorrect Action = "correct"
+	ActionImport  Action = "import" // see Engine.Import
+	ActionUndo    Action = "undo"   // see Engine.UndoImport
 )
 
 // CaseAction is something that somebody does to a case. Which members count depends on Action.

@@ -86,9 +86,9 @@ type Options struct {
 	Intake int
 	// Now is the clock. Defaults to the system's.
 	Now func() time.Time
-	// Authorize says whether somebody may do something to a case, to labels or to a delivery; an error refuses it, and is
-	// wrapped by ErrDenied. The case of a correction or a delivery is that of its item, without an ID when it has none. It
-	// must return soon. Defaults to yes.
+	// Authorize says whether somebody may do something to a case, to labels, to a delivery or to an import; an error refuses
+	// it, and is wrapped by ErrDenied. The case of a correction or a delivery is that of its item, without an ID when it has
+	// none; that of an import is empty. It must return soon. Defaults to yes.
 	Authorize func(context.Context, Actor, Action, feedback.Case) error
 	// Watch has Run notice when files of the program or of its plugins change, and Reload then.
 	Watch bool
@@ -110,6 +110,7 @@ type Engine struct {
 	life      context.Context // ends when Close begins
 	end       context.CancelFunc
 	replays   sync.Mutex       // one replay at a time
+	undoing   sync.Mutex       // one import is taken back at a time
 	reloading sync.Mutex       // one reload at a time; guards latest and plugins.made
 	latest    *program.Program // as it was last read
 	refused   atomic.Pointer[GateReport]

@@ -39,3 +39,14 @@ func (e *Engine) Updates() uint64 { return e.store.Stats().Updates }
 
 // Before is before.
 var Before = before
+
+// Dump returns every record of the store.
+func (e *Engine) Dump() (map[string]string, error) {
+	out := map[string]string{}
+	return out, e.store.View(func(s *store.Snapshot) error {
+		return s.Scan(nil, nil, false, func(key, payload []byte) (bool, error) {
+			out[string(key)] = string(payload)
+			return true, nil
+		})
+	})
+}

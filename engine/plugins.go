@@ -17,6 +17,7 @@ import (
 	"github.com/closedloop/closedloop/engine/internal/host/processhost"
 	"github.com/closedloop/closedloop/engine/internal/host/wasmhost"
 	"github.com/closedloop/closedloop/engine/internal/program"
+	"github.com/closedloop/closedloop/engine/internal/store"
 )
 
 func defaultCacheDir() string {
@@ -73,9 +74,14 @@ func fetchCode(ctx context.Context, p *program.Plugin) (wasm []byte, print finge
 }
 
 func (e *Engine) load(ctx context.Context, ps *plugins, prog *program.Program, p *program.Plugin, wasm []byte) (host.Plugin, error) {
+	return e.loadOn(ctx, e.store, ps, prog, p, wasm)
+}
+
+// loadOn loads a plugin that keeps its pairs in a store.
+func (e *Engine) loadOn(ctx context.Context, st *store.Store, ps *plugins, prog *program.Program, p *program.Plugin, wasm []byte) (host.Plugin, error) {
 	spec := host.Spec{
 		ID: p.ID, Manifest: p.Manifest, Settings: p.Settings, Grants: p.Grants, Limits: p.Limits, Now: e.now,
-		Log: e.opts.Logger, KV: &pairs{e.store, p.ID},
+		Log: e.opts.Logger, KV: &pairs{st, p.ID},
 		Secrets: func(name string) ([]byte, error) {
 			if !p.Uses(name) {
 				return nil, fmt.Errorf("secret %q: no setting of plugin %s names it", name, p.ID)

@@ -59,6 +59,12 @@ func (e *Engine) loop(ctx context.Context) error {
 		}
 	}
 	g.Go(func() error { e.outbox.Run(ctx); return nil })
+	g.Go(func() error {
+		if err := e.resumeUndos(ctx); err != nil && ctx.Err() == nil {
+			e.opts.Logger.Error().Err(err).Msg("an import that is being taken back waits for the next start")
+		}
+		return nil
+	})
 	g.Go(func() error { return e.tick(ctx) })
 	if e.opts.Watch {
 		g.Go(func() error { return e.watch(ctx) })
@@ -112,6 +118,9 @@ func (e *Engine) RunOnce(ctx context.Context) (*Summary, error) {
 	defer stop()
 	from := e.opts.Now()
 	e.meter.begin()
+	if err := e.resumeUndos(ctx); err != nil {
+		return nil, err
+	}
 	g := errgroup.Group{}
 	errs := make([]error, len(e.program.Sources))
 	for i := range e.program.Sources {

@@ -101,16 +101,6 @@ type Stats struct {
 	Dead map[feedback.DeadLetterKind]int `json:"dead"`
 }
 
-// Import is what one import of one source brought.
-type Import struct {
-	Source  string         `json:"source"`
-	Batch   string         `json:"batch"`
-	FirstAt feedback.Time  `json:"first_at"`
-	LastAt  feedback.Time  `json:"last_at"`
-	Notices map[string]int `json:"notices,omitempty"`
-	feedback.Counts
-}
-
 // InQueue is how many of something a queue holds. An empty queue means that they were not routed.
 type InQueue struct {
 	Queue string `json:"queue"`
@@ -174,9 +164,7 @@ func (s *State) routed(all int) ([]InQueue, error) {
 
 func (st *Stats) scan(snap *store.Snapshot) error {
 	err := records.Each(snap, records.ImportPrefix(), nil, false, func(i *records.Import) (bool, error) {
-		imp := Import{Source: i.Source, Batch: i.Batch, FirstAt: i.FirstAt, LastAt: i.LastAt, Notices: i.Notices}
-		imp.Counts = i.Counts
-		st.Imports = append(st.Imports, imp)
+		st.Imports = append(st.Imports, importOf(i))
 		return true, nil
 	})
 	if err != nil {

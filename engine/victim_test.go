@@ -20,6 +20,7 @@ func victims() map[string]func(*victim) error {
 		"ingest":          ingestForEver,
 		"change rules":    ingestWhileRulesChange,
 		"ingest steadily": ingestSteadily,
+		"take back":       undoForEver,
 	}
 }
 

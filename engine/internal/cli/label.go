@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 
 	"github.com/rs/zerolog"
@@ -15,10 +14,35 @@ import (
 	"github.com/closedloop/closedloop/sdk/feedback"
 )
 
-// corrector is what can correct: an engine of this process or a client of one of another.
-type corrector interface {
+// worker is what can change a program's state: an engine of this process or a client of one of another.
+type worker interface {
 	engine.Queries
 	Correct(context.Context, engine.Correction) (*engine.Item, error)
+	Import(context.Context, engine.ImportOptions, func(done, total int)) (*engine.Imported, error)
+	UndoImport(context.Context, engine.Undo, func(done, total int)) (*engine.Undone, error)
+}
+
+// either asks the engine that is running, or else opens the program with its plugins. done is to be called at the end.
+func (a *app) either(ctx context.Context) (s *session, by worker, done func() error, err error) {
+	p, err := a.findProgram(ctx)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	dir, err := a.stateDir(p)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	client, eng, err := eitherWay(ctx, dir, a.patience, func() (*engine.Engine, error) {
+		return a.openEngine(ctx, &progress{w: a.std.Err, on: a.std.TTY}, zerolog.Nop(), engine.Options{Profile: engine.Small})
+	})
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	by, done = client, client.Close
+	if client == nil {
+		by, done = eng, func() error { return closeEngine(ctx, eng) }
+	}
+	return &session{Queries: by, zone: p.Timezone, dir: dir}, by, done, nil
 }
 
 func (a *app) labelCommand() *cobra.Command {
@@ -60,27 +84,11 @@ anew, and its case moves to the queue that follows from them. What was said befo
 }
 
 func (a *app) correct(ctx context.Context, typed string, c engine.Correction) (err error) {
-	p, err := a.findProgram(ctx)
+	s, by, done, err := a.either(ctx)
 	if err != nil {
 		return err
 	}
-	dir, err := a.stateDir(p)
-	if err != nil {
-		return err
-	}
-	client, eng, err := eitherWay(ctx, dir, a.patience, func() (*engine.Engine, error) {
-		return a.openEngine(ctx, &progress{w: a.std.Err, on: a.std.TTY}, zerolog.Nop(), engine.Options{Profile: engine.Small})
-	})
-	if err != nil {
-		return err
-	}
-	var by corrector = client
-	var held io.Closer = client
-	if client == nil {
-		by, held = eng, closer(func() error { return closeEngine(ctx, eng) })
-	}
-	defer func() { err = errors.Join(err, held.Close()) }()
-	s := &session{Queries: by, zone: p.Timezone, dir: dir}
+	defer func() { err = errors.Join(err, done()) }()
 	if c.Item, err = s.item(ctx, typed); err != nil {
 		return err
 	}
@@ -102,11 +110,6 @@ func (a *app) correct(ctx context.Context, typed string, c engine.Correction) (e
 	fmt.Fprintln(a.std.Out)
 	return err
 }
-
-type closer func() error
-
-// Close closes.
-func (c closer) Close() error { return c() }
 
 func (a *app) customerCommand() *cobra.Command {
 	show := &cobra.Command{

@@ -59,7 +59,7 @@ func (a *app) add(ctx context.Context, file string, o addOptions) error {
 		a.inspected(&addition.Inspection)
 		a.intent(addition)
 	}
-	if err := a.agreed(o.yes); err != nil {
+	if err := a.agreed(o.yes, "pin it?", "nobody can be asked whether to pin this plugin", "look at what it asks for, then say --yes"); err != nil {
 		return err
 	}
 	if err := addition.Apply(); err != nil {
@@ -98,14 +98,14 @@ func (a *app) intent(ad *program.Addition) {
 }
 
 // agreed asks a person at a terminal for a yes.
-func (a *app) agreed(yes bool) error {
+func (a *app) agreed(yes bool, question, nobody, hint string) error {
 	if yes {
 		return nil
 	}
 	if !a.std.TTY || a.json {
-		return usage("look at what it asks for, then say --yes", "nobody can be asked whether to pin this plugin")
+		return usage(hint, "%s", nobody)
 	}
-	fmt.Fprint(a.std.Err, "\npin it? [y/N] ")
+	fmt.Fprintf(a.std.Err, "\n%s [y/N] ", question)
 	answer, err := bufio.NewReader(a.std.In).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
 		return err

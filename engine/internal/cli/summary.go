@@ -110,16 +110,8 @@ func (a *app) notices(s *engine.Summary) {
 	var said []string
 	for i := range s.Sources {
 		src := &s.Sources[i]
-		add := func(n int, what string) {
-			if n > 0 {
-				said = append(said, fmt.Sprintf("%s: %s %s", src.Source, count(n, "item"), what))
-			}
-		}
-		add(src.Damaged, "with a damaged id, known by content instead")
-		add(src.Synthetic-src.Damaged, "without an id, known by content instead")
-		add(src.Repaired, "with bytes that are not UTF-8, which were replaced")
-		if src.Redacted > 0 {
-			said = append(said, fmt.Sprintf("%s: %s redacted", src.Source, count(src.Redacted, "place")))
+		for _, odd := range oddities(src.Counts) {
+			said = append(said, src.Source+": "+odd)
 		}
 		for _, notice := range slices.Sorted(maps.Keys(src.Notices)) {
 			said = append(said, src.Source+": "+notice+times(src.Notices[notice]))

@@ -18,6 +18,7 @@ package pipeline
 import (
 	"crypto/rand"
 	"io"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -158,4 +159,15 @@ func (r *Report) Add(o Report) {
 	r.Cases += o.Cases
 	r.Alerts += o.Alerts
 	r.Messages += o.Messages
+}
+
+// Categorizers returns the categorizers that are asked, in their order.
+func (p *Pipeline) Categorizers() []Categorizer { return slices.Clone(p.cfg.Categorizer) }
+
+// Over returns a pipeline that works as this one does, but on a store that lies over its own, and tells others.
+func (p *Pipeline) Over(st *store.Store, categorizers []Categorizer, hooks Hooks) *Pipeline {
+	q := &Pipeline{cfg: p.cfg}
+	q.cfg.Store, q.cfg.Categorizer, q.cfg.Hooks = st, categorizers, hooks
+	q.deciding.Store(p.deciding.Load())
+	return q
 }

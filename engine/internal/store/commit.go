@@ -146,7 +146,7 @@ func (s *Store) commit(g *group) error {
 	defer txn.Discard()
 	floor := s.nextFloor(g.size)
 	for k, v := range g.writes {
-		if err := write(txn, unsafe.Slice(unsafe.StringData(k), len(k)), v); err != nil {
+		if err := write(txn, unsafe.Slice(unsafe.StringData(k), len(k)), s.bury(v)); err != nil {
 			return err
 		}
 	}

@@ -102,6 +102,8 @@ type Store struct {
 
 	scrubbing sync.WaitGroup
 
+	below *below // what this store lies over, or nil
+
 	waiting atomic.Int64  // callers of Update
 	arrived atomic.Uint64 // calls of Update, ever
 }
@@ -127,6 +129,9 @@ func (s *Store) Close() error {
 	if again {
 		<-s.stopped
 		return nil
+	}
+	if s.below != nil {
+		defer s.below.s.unpin(s.below.pinned)
 	}
 	close(s.quit)
 	<-s.stopped

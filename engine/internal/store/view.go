@@ -34,33 +34,50 @@ func (s *Store) View(fn func(*Snapshot) error) error { return s.view(nil, fn) }
 
 // view runs fn on the last durable commit, and atStart, if any, at the moment of choosing it and with mu held.
 func (s *Store) view(atStart func(), fn func(*Snapshot) error) error {
+	p, err := s.pin(atStart)
+	if err != nil {
+		return err
+	}
+	txn := p.db.NewTransactionAt(p.at, false)
+	defer func() {
+		s.discard(txn)
+		s.unpin(p)
+	}()
+	return fn(&Snapshot{s: s, db: p.db, txn: txn, at: p.at})
+}
+
+// pinned is a commit that stays readable.
+type pinned struct {
+	db *badger.DB
+	at uint64
+}
+
+// pin keeps the last durable commit readable until it is unpinned.
+func (s *Store) pin(atStart func()) (pinned, error) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.closed {
-		s.mu.Unlock()
-		return ErrClosed
+		return pinned{}, ErrClosed
 	}
 	if atStart != nil {
 		atStart()
 	}
-	at := s.durable.Load()
-	s.readers[at]++
-	db := s.db
-	s.views[db]++
-	s.mu.Unlock()
-	txn := db.NewTransactionAt(at, false)
-	defer func() {
-		s.discard(txn)
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if s.readers[at]--; s.readers[at] == 0 {
-			delete(s.readers, at)
-		}
-		if s.views[db]--; s.views[db] == 0 {
-			delete(s.views, db)
-			s.idle.Broadcast()
-		}
-	}()
-	return fn(&Snapshot{s: s, db: db, txn: txn, at: at})
+	p := pinned{s.db, s.durable.Load()}
+	s.readers[p.at]++
+	s.views[p.db]++
+	return p, nil
+}
+
+func (s *Store) unpin(p pinned) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.readers[p.at]--; s.readers[p.at] == 0 {
+		delete(s.readers, p.at)
+	}
+	if s.views[p.db]--; s.views[p.db] == 0 {
+		delete(s.views, p.db)
+		s.idle.Broadcast()
+	}
 }
 
 // discard ends a transaction. Badger panics when reading damaged data left an iterator behind.
@@ -91,12 +108,18 @@ func (s *Store) get(txn *badger.Txn, key []byte) (p []byte, err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true)) // a table that cannot be read is a fault in a memory map
 	item, err := txn.Get(key)
 	if errors.Is(err, badger.ErrKeyNotFound) || errors.Is(err, badger.ErrEmptyKey) {
+		if s.below != nil {
+			return s.below.get(key)
+		}
 		return nil, ErrNotFound
 	}
 	if err != nil {
 		return nil, fmt.Errorf("store: reading %q: %w", key, err)
 	}
 	err = item.Value(func(record []byte) error {
+		if s.isBuried(record) {
+			return ErrNotFound
+		}
 		p, err = payload(key, record)
 		return err
 	})
@@ -131,6 +154,9 @@ func (sn *Snapshot) Scan(prefix, from []byte, reverse bool, fn func(key, payload
 		}
 		if record, err = item.ValueCopy(record); err != nil {
 			return fmt.Errorf("store: reading %q: %w", key, err)
+		}
+		if sn.s.isBuried(record) {
+			continue
 		}
 		p, err := payload(key, record)
 		if err != nil {

@@ -29,6 +29,10 @@ type Queries interface {
 	Case(context.Context, feedback.CaseID) (*feedback.Case, error)
 	ActOnCase(context.Context, CaseAction) (feedback.Case, error)
 	Customer(ctx context.Context, id string) (*CustomerStory, error)
+	EraseCustomer(context.Context, Erasure) (*ErasureReceipt, error)
+	Erasures(context.Context) ([]ErasureReceipt, error)
+	Holds(context.Context) ([]Hold, error)
+	ChangeHold(context.Context, HoldChange) (Hold, error)
 	Audit(context.Context, AuditQuery) ([]AuditEntry, error)
 	AuditVerify(context.Context) (AuditHead, error)
 	CaseReport(context.Context, CaseReportQuery) (*CaseReport, error)
@@ -123,6 +127,10 @@ func (e *Engine) serveAdmin() (*admin.Server, error) {
 		"case":         method(e.Case),
 		"case_act":     method(e.ActOnCase),
 		"customer":     method(e.Customer),
+		"erase":        method(e.EraseCustomer),
+		"erasures":     method(func(ctx context.Context, _ none) ([]ErasureReceipt, error) { return e.Erasures(ctx) }),
+		"holds":        method(func(ctx context.Context, _ none) ([]Hold, error) { return e.Holds(ctx) }),
+		"hold_change":  method(e.ChangeHold),
 		"correct":      method(e.Correct),
 		"audit":        method(e.Audit),
 		"audit_verify": method(func(ctx context.Context, _ none) (AuditHead, error) { return e.AuditVerify(ctx) }),
@@ -174,6 +182,7 @@ func (e *Engine) serveAdmin() (*admin.Server, error) {
 var sentinels = map[string]error{
 	"not_found": ErrNotFound, "busy": ErrBusy, "full": ErrFull, "poisoned": ErrPoisoned, "no_replay": ErrNoReplay,
 	"restart": ErrRestart, "transition": ErrTransition, "missing": ErrMissing, "denied": ErrDenied, "damaged": ErrDamaged,
+	"held": ErrHeld, "named": ErrNamed,
 	"no_destination": ErrNoDestination, "query": ErrQuery,
 	"no_base": ErrNoBase, "backup_damaged": ErrBackupDamaged,
 }

@@ -86,9 +86,10 @@ type Options struct {
 	Intake int
 	// Now is the clock. Defaults to the system's.
 	Now func() time.Time
-	// Authorize says whether somebody may do something to a case, to labels, to a delivery or to an import; an error refuses
-	// it, and is wrapped by ErrDenied. The case of a correction or a delivery is that of its item, without an ID when it has
-	// none; that of an import is empty. It must return soon. Defaults to yes.
+	// Authorize says whether somebody may do something to a case, to labels, to a delivery, to an import or to what is kept
+	// of a customer; an error refuses it, and is wrapped by ErrDenied. The case of a correction or a delivery is that of its
+	// item, without an ID when it has none; that of an import is empty, and that of an erasure or a hold has the customer
+	// alone. It must return soon. Defaults to yes.
 	Authorize func(context.Context, Actor, Action, feedback.Case) error
 	// Watch has Run notice when files of the program or of its plugins change, and Reload then.
 	Watch bool
@@ -141,7 +142,7 @@ func Open(ctx context.Context, dir string, o Options) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open state %s: %w", o.State, err)
 	}
-	e.State = &State{store: st, dir: o.State, zone: prog.Timezone, Clock: o.Now, files: e.rereadRules, activated: e.tellActivated, authorize: o.Authorize, destinations: prog.DestinationIDs()}
+	e.State = &State{store: st, dir: o.State, zone: prog.Timezone, Clock: o.Now, files: e.rereadRules, activated: e.tellActivated, authorize: o.Authorize, destinations: prog.DestinationIDs(), keep: prog.Retention}
 	e.CaseDesk = CaseDesk{e.ActOnCase}
 	if err := e.assemble(ctx); err != nil {
 		return nil, errors.Join(err, e.Close(ctx))
@@ -207,7 +208,8 @@ func (e *Engine) assemble(ctx context.Context) error {
 		return fmt.Errorf("fill the windows of the rules: %w", err)
 	}
 	e.casework = e.pipe
-	return errors.Join(e.pipe.WakeGroups(ctx, e.now()), e.pipe.AdoptCases(ctx, e.now()), e.pipe.Release(ctx, e.now()))
+	return errors.Join(e.pipe.WakeGroups(ctx, e.now()), e.pipe.AdoptCases(ctx, e.now()), e.pipe.Release(ctx, e.now()),
+		e.pipe.ResumeErasures(ctx, e.now()))
 }
 
 // Close ends Run, waits for what is under way until ctx ends, cuts off what is then still running in plugins, and

@@ -46,8 +46,9 @@ type State struct {
 	authorize func(context.Context, Actor, Action, feedback.Case) error // nil allows everything
 	casework  *pipeline.Pipeline                                        // that changes cases; nil while the rules do not compile
 
-	destinations []string       // of the program
-	outbox       *outbox.Outbox // that delivers; nil where no engine is open
+	destinations []string          // of the program
+	keep         program.Retention // likewise
+	outbox       *outbox.Outbox    // that delivers; nil where no engine is open
 }
 
 // OpenState opens the state of the program in dir without loading any plugin: for queries, and to change which rules
@@ -70,7 +71,7 @@ func OpenState(ctx context.Context, dir string, o Options) (*State, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open state %s: %w", state, err)
 	}
-	s := &State{store: st, dir: state, zone: prog.Timezone, Clock: o.Now, files: files, authorize: o.Authorize, destinations: prog.DestinationIDs()}
+	s := &State{store: st, dir: state, zone: prog.Timezone, Clock: o.Now, files: files, authorize: o.Authorize, destinations: prog.DestinationIDs(), keep: prog.Retention}
 	s.CaseDesk = CaseDesk{s.ActOnCase}
 	set, err := s.deciding(prog)
 	if problems := source.Problems(nil); err != nil && !errors.As(err, &problems) {
@@ -84,7 +85,11 @@ func OpenState(ctx context.Context, dir string, o Options) (*State, error) {
 		return s, nil
 	}
 	s.casework = pipeline.New(pipeline.Config{Store: st, Rules: set, Timezone: prog.Timezone})
-	if err := s.casework.AdoptCases(ctx, feedback.TimeOf(o.Now())); err != nil {
+	err = s.casework.AdoptCases(ctx, feedback.TimeOf(o.Now()))
+	if err == nil {
+		err = s.casework.ResumeErasures(ctx, feedback.TimeOf(o.Now()))
+	}
+	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil

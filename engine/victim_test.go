@@ -21,6 +21,7 @@ func victims() map[string]func(*victim) error {
 		"change rules":    ingestWhileRulesChange,
 		"ingest steadily": ingestSteadily,
 		"take back":       undoForEver,
+		"erase":           eraseForEver,
 	}
 }
 

@@ -209,6 +209,10 @@ func plainCode(err error) (code int, hint string) {
 		return exitEnvironment, "check who owns the file and its permissions"
 	case errors.Is(err, engine.ErrNotFound), errors.Is(err, engine.ErrNoReplay), errors.Is(err, engine.ErrQuery):
 		return exitInput, ""
+	case errors.Is(err, engine.ErrHeld):
+		return exitFailed, "closedloop hold list tells what is held, closedloop hold remove releases it"
+	case errors.Is(err, engine.ErrNamed):
+		return exitInput, "name the request instead, by its number"
 	case errors.Is(err, engine.ErrMissing):
 		return exitInput, "--help of the command tells what is needed"
 	case errors.Is(err, engine.ErrBackupDamaged):

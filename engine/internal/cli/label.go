@@ -134,8 +134,9 @@ func (a *app) customerCommand() *cobra.Command {
 			})
 		},
 	}
-	return group("customer", "See what there is of one customer", "customer shows the feedback, the cases and the attempts to reach one customer.",
-		"  closedloop customer show C-21264", a.programFlags(show))
+	return group("customer", "See what there is of one customer, or erase it", "customer shows the feedback, the cases and the attempts to reach one customer, and erases a person.",
+		"  closedloop customer show C-21264\n  closedloop customer erase C-21264 --why 'request 1207'\n  closedloop customer erasures",
+		a.programFlags(show), a.customerErase(), a.customerErasures())
 }
 
 func (a *app) customerText(s *session, story *engine.CustomerStory) {

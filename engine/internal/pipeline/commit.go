@@ -279,6 +279,9 @@ func (w *writer) count(o Outcome) {
 // row decides what becomes of one item.
 func (w *writer) row(a *accepted) (Row, error) {
 	if a.refused != nil {
+		if reason, err := w.refusesReturn(&a.item); reason == reasonErased || err != nil {
+			return w.gone(reason), err
+		}
 		w.count(OutcomeRejected)
 		return Row{Outcome: OutcomeRejected, Reason: a.refused.code + ": " + a.refused.reason}, w.reject(a)
 	}

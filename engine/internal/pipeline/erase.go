@@ -41,14 +41,14 @@ func (p *Pipeline) Erase(ctx context.Context, customer string, e records.Erasure
 	if rehearse {
 		p = p.rolledBack()
 	}
-	x := &erasing{p: p, e: e, who: newPerson(who), gone: map[string]bool{}}
+	x := &erasing{p: p, e: e, at: e.At, who: newPerson(who), gone: map[string]bool{}}
 	if err := x.begin(ctx); err != nil {
 		return x.e, err
 	}
 	return x.run(ctx)
 }
 
-// ResumeErasures goes on with what was cut off.
+// ResumeErasures goes on with what was cut off. What it does is done at that time.
 func (p *Pipeline) ResumeErasures(ctx context.Context, at feedback.Time) error {
 	cut := map[int]records.Person{}
 	err := p.cfg.Store.View(func(s *store.Snapshot) error {
@@ -68,6 +68,7 @@ func (p *Pipeline) ResumeErasures(ctx context.Context, at feedback.Time) error {
 		}
 		x := &erasing{p: p, who: newPerson(who), gone: map[string]bool{}}
 		if err = x.resume(n); err == nil {
+			x.at = at
 			_, err = x.run(ctx)
 		}
 	}
@@ -90,6 +91,9 @@ func (p *Pipeline) survey(customer string) (who records.Person, err error) {
 			rec, err := store.Load[records.Item](s, records.ItemKey(id))
 			if err != nil {
 				return false, err
+			}
+			if held, err := records.HeldBy(s, "", rec.Feedback.Source); held != nil || err != nil {
+				return false, heldError(held, err)
 			}
 			found = true
 			if e := rec.Feedback.Customer.Email; e != "" && !slices.Contains(who.Emails, e) {
@@ -134,6 +138,7 @@ func eachItem(s *store.Snapshot, having func([]byte) bool, yield func(*records.I
 type erasing struct {
 	p   *Pipeline
 	e   records.Erasure
+	at  feedback.Time // of what is done now
 	who *person
 	// unsent are the messages that waited, and gone the cases that went with their items. A rehearsal finds them again.
 	unsent []feedback.Delivery
@@ -144,7 +149,7 @@ func (x *erasing) name() string { return fmt.Sprintf("erasure %d", x.e.N) }
 
 // begin lays the tombstones and notes whom it is about, in one update. Whatever comes later is refused.
 func (x *erasing) begin(ctx context.Context) error {
-	return x.p.overTime(ctx, x.e.At, func(w *writer) error {
+	return x.p.overTime(ctx, x.at, func(w *writer) error {
 		if held, err := records.HeldBy(w.tx, x.who.Customer, ""); held != nil || err != nil {
 			return heldError(held, err)
 		}
@@ -219,7 +224,7 @@ func (x *erasing) resume(n int) error {
 
 // run takes every step. Each can be taken again, and finds what is left.
 func (x *erasing) run(ctx context.Context) (records.Erasure, error) {
-	for _, step := range []func(context.Context) error{x.find, x.rest, x.items, x.cases, x.indexes, x.entries, x.end} {
+	for _, step := range []func(context.Context) error{x.find, x.messages, x.rest, x.items, x.cases, x.lateMessages, x.indexes, x.entries, x.end} {
 		if err := step(ctx); err != nil {
 			return x.e, fmt.Errorf("%s: %w", x.name(), err)
 		}
@@ -231,7 +236,7 @@ func (x *erasing) run(ctx context.Context) (records.Erasure, error) {
 func (x *erasing) update(ctx context.Context, do func(*writer) error) error {
 	was := x.e
 	was.Sent = slices.Clone(x.e.Sent)
-	err := x.p.overTime(ctx, x.e.At, func(w *writer) error {
+	err := x.p.overTime(ctx, x.at, func(w *writer) error {
 		x.e = was
 		x.e.Sent = slices.Clone(was.Sent)
 		return errors.Join(do(w), x.keep(w))
@@ -279,7 +284,7 @@ func (x *erasing) find(ctx context.Context) error {
 	})
 	for batch := range slices.Chunk(marks, unsayBatch) {
 		if err == nil {
-			err = x.p.overTime(ctx, x.e.At, func(w *writer) error {
+			err = x.p.overTime(ctx, x.at, func(w *writer) error {
 				x.mark(w, batch...)
 				return nil
 			})
@@ -314,7 +319,7 @@ func (x *erasing) eraseItems(ctx context.Context, ids []feedback.ItemID) error {
 	was := x.e
 	was.Sent = slices.Clone(x.e.Sent)
 	how := removal{by: acting{who: x.e.Who, why: x.name()}, purge: true, counted: true, before: x.bury}
-	err := x.p.removeItems(ctx, x.e.At, ids, how, func(w *writer, out *removed) error {
+	err := x.p.removeItems(ctx, x.at, ids, how, func(w *writer, out *removed) error {
 		x.e = was
 		x.e.Sent = slices.Clone(was.Sent)
 		for _, id := range out.gone {
@@ -335,11 +340,8 @@ func (x *erasing) eraseItems(ctx context.Context, ids []feedback.ItemID) error {
 	return err
 }
 
-// bury puts a tombstone in the place of an item, which must not be held.
+// bury puts a tombstone in the place of an item.
 func (x *erasing) bury(w *writer, it *feedback.Item) error {
-	if held, err := records.HeldBy(w.tx, it.Customer.ID, it.Source); held != nil || err != nil {
-		return heldError(held, err)
-	}
 	tombs, err := w.makeTombs()
 	if err != nil {
 		return err
@@ -398,7 +400,7 @@ func (x *erasing) end(ctx context.Context) error {
 		}
 	}
 	for batch := range slices.Chunk(keys, unsayBatch) {
-		err := x.p.overTime(ctx, x.e.At, func(w *writer) error {
+		err := x.p.overTime(ctx, x.at, func(w *writer) error {
 			for _, key := range batch {
 				w.tx.Delete(key)
 			}
@@ -409,10 +411,10 @@ func (x *erasing) end(ctx context.Context) error {
 		}
 	}
 	return x.update(ctx, func(w *writer) error {
-		x.e.DoneAt = x.e.At
+		x.e.DoneAt = x.at
 		w.tx.Delete(records.PersonKey(x.e.N))
 		data, err := json.Marshal(&x.e)
-		w.said(audit.Entry{At: x.e.At, Kind: "customer.erased", Who: x.e.Who, What: x.name(), Why: x.e.Why, Data: data})
+		w.said(audit.Entry{At: x.at, Kind: "customer.erased", Who: x.e.Who, What: x.name(), Why: x.e.Why, Data: data})
 		return err
 	})
 }

@@ -17,28 +17,56 @@ import (
 	"github.com/closedloop/closedloop/sdk/feedback"
 )
 
-// rest goes through all that may mention the person beside items and cases.
+// messages drops what waits to be told, or was given up. A message moves to the dead letters and back.
+func (x *erasing) messages(ctx context.Context) error {
+	for _, space := range [...]byte{store.KeyOutbox, store.KeyDead, store.KeyOutbox} {
+		take := x.takeMessage
+		if space == store.KeyDead {
+			take = x.takeLetter
+		}
+		if err := x.sweep(ctx, space, x.told, take); err != nil {
+			return err
+		}
+		if x.p.rehearses && space == store.KeyDead {
+			return nil // what is still there was counted
+		}
+	}
+	return nil
+}
+
+// lateMessages drops what alerts and cases have told before they went themselves.
+func (x *erasing) lateMessages(ctx context.Context) error {
+	if x.p.rehearses {
+		return nil
+	}
+	return x.messages(ctx)
+}
+
+// inEither reports whether a record or its key mentions the person, and told whether it may also tell of an alert.
+func (x *erasing) inEither(key, payload []byte) bool {
+	return x.who.isNamedIn(key) || x.who.isIn(payload)
+}
+
+func (x *erasing) told(key, payload []byte) bool {
+	return x.inEither(key, payload) || len(x.who.rules) > 0 && x.who.isToldIn(ruleOf(key, payload), payload)
+}
+
+// rest goes through all else that may mention the person beside items and cases.
 func (x *erasing) rest(ctx context.Context) error {
 	x.e.PairsLeft = 0
 	inKey := func(key, _ []byte) bool { return x.who.isNamedIn(key) }
-	inEither := func(key, payload []byte) bool { return x.who.isNamedIn(key) || x.who.isIn(payload) }
-	told := func(key, payload []byte) bool {
-		return inEither(key, payload) || len(x.who.rules) > 0 && x.who.isToldIn(ruleOf(key, payload), payload)
-	}
 	for _, s := range []struct {
 		space  byte
 		chosen func(key, payload []byte) bool
 		take   func(w *writer, key, payload []byte) error
 	}{
-		{store.KeyOutbox, told, x.takeMessage},
-		{store.KeyDead, told, x.takeLetter},
-		{store.KeyAlert, told, x.takeAlert},
-		{store.KeySilence, told, x.takeBoard},
+		{store.KeyAlert, x.told, x.takeAlert},
+		{store.KeySilence, x.told, x.takeBoard},
 		{store.KeyWindow, inKey, x.drop(&x.e.Gone.Windows)},
-		{store.KeyThrottle, inEither, x.takeFirings},
+		{store.KeyThrottle, x.inEither, x.takeFirings},
 		{store.KeyTimer, inKey, x.drop(&x.e.Gone.Timers)},
-		{store.KeyMeta, inEither, x.takeNotices},
-		{store.KeyPlugin, inEither, x.takePair},
+		{store.KeyMeta, x.inEither, x.takeNotices},
+		{store.KeyPlugin, x.inEither, x.takePair},
 	} {
 		if err := x.sweep(ctx, s.space, s.chosen, s.take); err != nil {
 			return err
@@ -114,12 +142,17 @@ func (x *erasing) takeMessage(w *writer, key, payload []byte) error {
 	if err := json.Unmarshal(payload, &d); err != nil {
 		return err
 	}
-	if d.CreatedAt > x.e.At && !x.who.ids[string(d.Item)] {
+	if d.CreatedAt > x.e.At && !x.tellsOfOld(key, payload) {
 		return nil
 	}
 	w.tx.Delete(key)
 	x.e.Gone.Messages++
 	return x.unsend(w, &d)
+}
+
+// tellsOfOld reports whether a message that was made after the erasure began tells of what is erased.
+func (x *erasing) tellsOfOld(key, payload []byte) bool {
+	return x.who.hasID(payload) || x.who.isToldIn(ruleOf(key, payload), payload)
 }
 
 // unsend forgets that a message was made.
@@ -130,15 +163,22 @@ func (x *erasing) unsend(w *writer, d *feedback.Delivery) error {
 
 func (x *erasing) takeLetter(w *writer, key, payload []byte) error {
 	var l feedback.DeadLetter
-	if err := json.Unmarshal(payload, &l); err != nil || l.At > x.e.At {
+	if err := json.Unmarshal(payload, &l); err != nil {
 		return err
 	}
-	w.tx.Delete(key)
-	x.e.Gone.DeadLetters++
-	if l.Delivery == nil {
-		return nil
+	if d := l.Delivery; d != nil {
+		if d.CreatedAt > x.e.At && !x.tellsOfOld(key, payload) {
+			return nil
+		}
+		w.tx.Delete(key)
+		x.e.Gone.DeadLetters++
+		return x.unsend(w, d)
 	}
-	return x.unsend(w, l.Delivery)
+	if l.At <= x.e.At {
+		w.tx.Delete(key)
+		x.e.Gone.DeadLetters++
+	}
+	return nil
 }
 
 // takeFirings drops the firings of a throttle that is told apart by the person, or those of the person's items.
@@ -315,7 +355,7 @@ func (x *erasing) entries(ctx context.Context) error {
 			}
 			x.e.Gone.Entries += len(done)
 			data, err := json.Marshal(audit.Erasure{Entries: done})
-			w.said(audit.Entry{At: x.e.At, Kind: audit.KindErased, Who: x.e.Who, What: x.name(), Data: data})
+			w.said(audit.Entry{At: x.at, Kind: audit.KindErased, Who: x.e.Who, What: x.name(), Data: data})
 			return err
 		})
 	}

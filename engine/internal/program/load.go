@@ -88,13 +88,14 @@ func (l *loader) load() error {
 	}
 	l.root = root
 	if !root.Object("version", "name", "timezone", "state", "pins", "attributes", "secrets", "sources", "categorizers",
-		"destinations", "queues", "redact", "packs", "rules") {
+		"destinations", "queues", "redact", "retention", "packs", "rules") {
 		return nil
 	}
 	l.readHead()
 	l.readAttributes()
 	l.readSecrets()
 	l.readQueues()
+	l.readRetention()
 	l.readPlugins()
 	l.readRules()
 	return nil

@@ -38,6 +38,7 @@ secrets:
   NAME: {zz-zz-zz: x}
 queues:
   NAME: {zz-zz-zz: 1}
+retention: {zz-zz-zz: 1}
 zz-zz-zz: 1
 `
 

@@ -53,6 +53,7 @@ type Program struct {
 	Categorizers []Plugin
 	Destinations []Plugin
 	Queues       []Queue
+	Retention    Retention
 	// Redact is what is replaced in the free text of items from anywhere but Sources, each of which has its own.
 	Redact redact.Kinds
 
@@ -69,6 +70,16 @@ type Program struct {
 
 	given   string // Dir as the caller named it
 	secrets map[string]secretReader
+}
+
+// Retention says how long what there is is kept. Zero members keep it for ever.
+type Retention struct {
+	Items       time.Duration            // counted from when the feedback was given
+	Sources     map[string]time.Duration // items of a source, in place of Items
+	Cases       time.Duration            // counted from when they were resolved or closed
+	Decisions   time.Duration            // all but the latest of each item, counted from when they were taken
+	DeadLetters time.Duration            // counted from when they died
+	Backups     time.Duration            // for receipts of erasures: backups are kept elsewhere
 }
 
 // Queue is a place where cases wait for people.

@@ -120,6 +120,8 @@ func (e *Engine) Import(ctx context.Context, o ImportOptions, progress func(done
 	if err := e.allowed(ctx, o.By, ActionImport, feedback.Case{}); err != nil {
 		return nil, err
 	}
+	ctx, stop := e.living(ctx)
+	defer stop()
 	i := &importing{e: e, src: src, state: e.store, pipe: e.pipe, progress: progress, out: Imported{Source: o.Source, DryRun: o.DryRun}}
 	if o.DryRun {
 		done, err := i.aside(ctx)
@@ -134,6 +136,13 @@ func (e *Engine) Import(ctx context.Context, o ImportOptions, progress func(done
 		}
 	}
 	return &i.out, nil
+}
+
+// living returns a context that ends with the engine too.
+func (e *Engine) living(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	unlink := context.AfterFunc(e.life, cancel)
+	return ctx, func() { unlink(); cancel() }
 }
 
 // fileSource returns the source of the program that reads files.
@@ -175,7 +184,7 @@ func (i *importing) aside(ctx context.Context) (done func(), err error) {
 	var loaded []host.Plugin
 	done = func() {
 		for _, p := range loaded {
-			_ = p.Close(ctx)
+			_ = p.Close(context.WithoutCancel(ctx))
 		}
 		_ = over.Close() // with its folder
 		_ = os.RemoveAll(dir)
@@ -223,7 +232,7 @@ func (i *importing) file(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = plugin.Close(ctx) }()
+	defer func() { _ = plugin.Close(context.WithoutCancel(ctx)) }()
 	source, at := i.e.source(src.ID), i.e.now()
 	var checkpoint []byte
 	for more := true; more; {

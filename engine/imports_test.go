@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/closedloop/closedloop/engine"
@@ -157,6 +158,30 @@ func TestImportIsTakenBack(t *testing.T) {
 	cancel()
 	if err := <-done; err != nil {
 		t.Error(err)
+	}
+}
+
+// TestCloseEndsADryRun closes the engine under a dry run, which ends then and leaves nothing behind.
+func TestCloseEndsADryRun(t *testing.T) {
+	t.Parallel()
+	d, _ := importDesk(t)
+	file := filepath.Join(d.dir, "long.csv")
+	text := "id,score,comment,at,customer,v\n" + strings.Repeat(",1,#packaging,2026-03-01T10:00:00Z,max,1\n", 20_000)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	began, ended := make(chan struct{}), make(chan error, 1)
+	var once sync.Once
+	go func() {
+		_, err := d.Import(t.Context(), engine.ImportOptions{Source: "survey", Files: []string{file}, DryRun: true}, func(int, int) {
+			once.Do(func() { close(began) })
+		})
+		ended <- err
+	}()
+	<-began
+	closeEngine(t, d.Engine)
+	if err := <-ended; err == nil {
+		t.Error("it went through the whole file")
 	}
 }
 

@@ -58,6 +58,8 @@ func (e *Engine) UndoImport(ctx context.Context, o Undo, progress func(done, tot
 	if err := e.allowed(ctx, o.By, ActionUndo, feedback.Case{}); err != nil {
 		return nil, err
 	}
+	ctx, stop := e.living(ctx)
+	defer stop()
 	e.undoing.Lock()
 	defer e.undoing.Unlock()
 	done, err := e.pipe.Undo(ctx, records.Undo{Source: o.Source, Batch: o.Batch, At: e.now(), Who: o.By.Name, Why: o.Why}, o.DryRun, func(n int) {

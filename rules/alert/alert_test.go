@@ -239,6 +239,27 @@ func TestRhythm(t *testing.T) {
 }
 
 // Digests lose nothing, double nothing, and number rising, whatever the clock does.
+// TestDigestDrop takes messages out of a digest. What is left of it is sent when it was to be, and nothing of none.
+func TestDigestDrop(t *testing.T) {
+	t.Parallel()
+	var d Digest
+	r := Rhythm{Every: time.Hour}
+	for i := range 5 {
+		d.Add(Entry{Item: fmt.Sprint(i % 2)}, feedback.Time(1000+i), r)
+	}
+	due := d.DueAt
+	if n := d.Drop(func(e Entry) bool { return e.Item == "0" }); n != 3 || d.Count != 2 || d.DueAt != due {
+		t.Errorf("%d dropped: %+v", n, d)
+	}
+	if c, _ := d.Flush(due, r, nil); c == nil || c.Count != 2 || len(c.Entries) != 2 {
+		t.Errorf("flushed %+v", c)
+	}
+	d.Add(Entry{Item: "1"}, due, r)
+	if n := d.Drop(func(Entry) bool { return true }); n != 1 || !d.Idle() || d.DueAt != 0 || d.Sequence == 0 {
+		t.Errorf("%d dropped: %+v", n, d)
+	}
+}
+
 func TestDigestModel(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {

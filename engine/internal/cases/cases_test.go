@@ -187,3 +187,37 @@ func TestHistoryIsBounded(t *testing.T) {
 		t.Errorf("%d lines and %d before them", len(c.History), c.HistoryBefore)
 	}
 }
+
+// TestActed tells what people have done from what the engine did.
+func TestActed(t *testing.T) {
+	t.Parallel()
+	late, _ := Look(opened(), ladder, hours(200), elapsed{})
+	moved := Assign(late, "product", "ben", Rules, hours(201))
+	asked := AskedAgain(moved, "price", hours(202))
+	again := Unlink(Contacted(asked, answer("1", 3), answer("2", 1), hours(203), elapsed{}), answer("2", 1).ID, "lea", hours(204))
+	lapsed := Lapse(again, "detractor", "case", hours(205))
+	if Acted(&lapsed) || len(lapsed.Items) != 0 {
+		t.Errorf("nobody has acted: %+v", lapsed)
+	}
+	for name, c := range map[string]feedback.Case{
+		"assigned":  Assign(lapsed, "care", "anna", "lea", hours(206)),
+		"noted":     Note(lapsed, "anna", "rule price asks for a case as well", hours(206)),
+		"begun":     do2(Begin(lapsed, "anna", hours(206))),
+		"held":      do2(Hold(lapsed, true, "why", "anna", hours(206), elapsed{})),
+		"resolved":  do2(Resolve(lapsed, Resolution{Outcome: "fine"}, "anna", hours(206))),
+		"corrected": Correct(lapsed, "anna", "labels", hours(206)),
+		"raised":    do2(Prioritized(lapsed, "low", "anna", "", hours(206))),
+	} {
+		if !Acted(&c) {
+			t.Errorf("%s: somebody has acted: %+v", name, c.History[len(c.History)-1])
+		}
+		back := TakeBack(c, "lea", "the wrong file", hours(207))
+		if ended := back.Status == feedback.CaseClosed && back.Outcome == Undone; ended != c.Status.Open() || len(back.History) != len(c.History)+1 {
+			t.Errorf("%s: taken back: %+v", name, back)
+		}
+	}
+	happy := do2(Resolve(opened(), Resolution{Outcome: "fine"}, "anna", hours(20)))
+	if c := Unlink(Contacted(happy, answer("1", 3), answer("z", 9), hours(30), elapsed{}), answer("z", 9).ID, "lea", hours(31)); c.Recovery != nil {
+		t.Errorf("a recovery by what was taken back: %+v", c)
+	}
+}

@@ -170,7 +170,7 @@ func (o Options) withDefaults() Options {
 // assemble loads the plugins and puts the parts together.
 func (e *Engine) assemble(ctx context.Context) error {
 	prog := e.program
-	if err := records.AdoptRollups(ctx, e.store); err != nil {
+	if err := records.Migrate(ctx, e.store); err != nil {
 		return err
 	}
 	set, err := e.openRules(ctx)

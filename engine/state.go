@@ -78,7 +78,7 @@ func OpenState(ctx context.Context, dir string, o Options) (*State, error) {
 		return nil, errors.Join(err, s.Close())
 	}
 	s.set.Store(set)
-	if err := records.AdoptRollups(ctx, st); err != nil {
+	if err := records.Migrate(ctx, st); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	if set == nil {

@@ -165,7 +165,7 @@ func (id RollupID) Key() []byte {
 }
 
 // rollups begins the keys of rollups. Behind an empty string they are ordered by day before value; a key with a measure in
-// its place is of a store that ordered them by value before day. See OldRollups.
+// its place is of a store that ordered them by value before day. See moveRollups.
 func rollups() store.Key { return store.NewKey(store.KeyRollup).Str("") }
 
 func rollupsOf(measure, dim string) store.Key { return rollups().Str(measure).Str(dim) }

@@ -1,11 +1,9 @@
 package records
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 
 	"github.com/closedloop/closedloop/engine/internal/store"
 )
@@ -175,49 +173,4 @@ func Measures(s *store.Snapshot) (measures []string, err error) {
 		})
 	}
 	return measures, err
-}
-
-// adoptBatch bounds the rollups that one update of AdoptRollups moves.
-const adoptBatch = 500
-
-// AdoptRollups moves the rollups of a store that ordered them by value before day, and had none of months and years, to
-// where they are today. It is called before anything else is written.
-func AdoptRollups(ctx context.Context, st *store.Store) error {
-	for {
-		old, err := oldRollups(st)
-		if err != nil || len(old) == 0 {
-			return err
-		}
-		err = st.Update(ctx, func(tx *store.Tx) error {
-			var t Tally
-			for _, key := range old {
-				r, err := loadRollup(tx, key)
-				if err != nil {
-					return err
-				}
-				k := store.ReadKey(key)
-				t.add(RollupID{Measure: k.Str(), Dim: Dim{k.Str(), k.Str()}, Day: uint32(k.Uint64())}, *r, 1)
-				if err := k.Err(); err != nil {
-					return fmt.Errorf("record %q: %w", key, err)
-				}
-				tx.Delete(key)
-			}
-			return t.Write(tx)
-		})
-		if err != nil {
-			return fmt.Errorf("move rollups: %w", err)
-		}
-	}
-}
-
-func oldRollups(st *store.Store) (keys [][]byte, err error) {
-	space := store.NewKey(store.KeyRollup).Bytes()
-	behind := append(slices.Clone(space), 0, 2) // what begins with an empty string
-	err = st.View(func(s *store.Snapshot) error {
-		return s.Scan(space, behind, false, func(key, _ []byte) (bool, error) {
-			keys = append(keys, slices.Clone(key))
-			return len(keys) < adoptBatch, nil
-		})
-	})
-	return keys, err
 }

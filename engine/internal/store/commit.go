@@ -157,7 +157,7 @@ func (s *Store) commit(g *group) error {
 	if err := gone.note(txn, s.identity.ID, at, g.writes, max(s.leastLog, uint64(s.tabled/8))); err != nil {
 		return err
 	}
-	if s.unnamed {
+	if _, named := g.writes[string(identityKey())]; s.unnamed && !named {
 		if err := write(txn, identityKey(), s.identity.record()); err != nil {
 			return err
 		}

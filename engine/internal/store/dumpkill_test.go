@@ -15,9 +15,9 @@ import (
 	"github.com/closedloop/closedloop/engine/internal/backup"
 )
 
-// dumpParts are the parts of a child that back up and restore.
+// dumpParts are the parts of a child that back up, restore and migrate.
 func dumpParts() map[string]func(dir string) error {
-	return map[string]func(dir string) error{"churn and backup": churnAndBackup, "restore for ever": restoreForEver}
+	return map[string]func(dir string) error{"churn and backup": churnAndBackup, "restore for ever": restoreForEver, "migrate slowly": migrateSlowly}
 }
 
 // backupsOf is where a child keeps the backups of a store.

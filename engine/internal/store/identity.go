@@ -10,7 +10,7 @@ import (
 
 // CurrentFormat is the format in which this version keeps a store. A store of an older one is brought to it by
 // migrations; one of a newer one is refused.
-const CurrentFormat = 1
+const CurrentFormat = 2
 
 // identity is a record of the store's own, which says which store it is and in which format.
 type identity struct {

@@ -168,6 +168,9 @@ func (e *Engine) serveAdmin() (*admin.Server, error) {
 		}),
 		"rollback": method(e.Rollback),
 		"backup":   told(e.BackupFile),
+		"store_check": told(func(ctx context.Context, _ none, progress func(done, total int)) (*StoreCheck, error) {
+			return e.CheckStore(ctx, progress)
+		}),
 		"store_stats": told(func(ctx context.Context, _ none, progress func(done, total int)) (*StoreStats, error) {
 			return e.StoreStats(ctx, progress)
 		}),

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/closedloop/closedloop/engine/internal/check"
 	"github.com/closedloop/closedloop/engine/internal/records"
 	"github.com/closedloop/closedloop/engine/internal/store"
 	"github.com/closedloop/closedloop/sdk/feedback"
@@ -16,6 +17,7 @@ import (
 type Keeper interface {
 	BackupFile(ctx context.Context, o BackupFileOptions, progress func(done, total int)) (*Backup, error)
 	StoreStats(ctx context.Context, progress func(done, total int)) (*StoreStats, error)
+	CheckStore(ctx context.Context, progress func(done, total int)) (*StoreCheck, error)
 	CompactStore(ctx context.Context, progress func(done, total int)) (*Compaction, error)
 }
 
@@ -38,6 +40,48 @@ func OpenStore(state string, o Options) (*State, error) {
 		return nil, fmt.Errorf("open state %s: %w", state, err)
 	}
 	return &State{store: st, dir: state, Clock: o.Now}, nil
+}
+
+// StoreCheck is what CheckStore found.
+type StoreCheck struct {
+	Commit   uint64         `json:"commit"`
+	Records  int64          `json:"records"` // that were looked at
+	Bytes    int64          `json:"bytes"`   // of keys and records
+	Wrong    int            `json:"wrong"`   // findings, all of them
+	Findings []StoreFinding `json:"findings"`
+}
+
+// StoreFinding is one thing that is wrong in a store.
+type StoreFinding struct {
+	// What is damaged, undecodable, missing, index, timer, outbox, load, rollup or audit.
+	What string `json:"what"`
+	Key  string `json:"key,omitempty"` // of the record, by its fields
+	Text string `json:"text"`
+}
+
+// mostFindings bounds the findings that are listed.
+const mostFindings = 1000
+
+// CheckStore reads everything in the state directory, decodes it, and compares what records say of each other: indexes,
+// rollups, timers, deliveries, the loads of owners and the audit log. It changes nothing, and the engine goes on. Of the
+// findings the first 1,000 are listed.
+func (s *State) CheckStore(ctx context.Context, progress func(done, total int)) (*StoreCheck, error) {
+	out := &StoreCheck{Findings: []StoreFinding{}}
+	r, err := check.Store(ctx, s.store, func(f check.Finding) {
+		if len(out.Findings) < mostFindings {
+			out.Findings = append(out.Findings, StoreFinding(f))
+		}
+	}, inBytes(progress))
+	if err != nil {
+		return nil, err
+	}
+	out.Commit, out.Records, out.Bytes, out.Wrong = r.Commit, r.Records, r.Bytes, r.Findings
+	return out, nil
+}
+
+// CheckStore asks as State.CheckStore does.
+func (c *Client) CheckStore(ctx context.Context, progress func(done, total int)) (*StoreCheck, error) {
+	return callTold[StoreCheck](ctx, c, "store_check", struct{}{}, progress)
 }
 
 // Compaction says what CompactStore did.

@@ -16,8 +16,8 @@ import (
 func (a *app) storeCommand() *cobra.Command {
 	return group("store", "Look after the state directory",
 		`store looks after the files in which a program's state is kept. Each command works beside a running engine too.`,
-		"  closedloop store compact",
-		a.storeStats(), a.storeCompact())
+		"  closedloop store check\n  closedloop store stats --json\n  closedloop store compact",
+		a.storeCheck(), a.storeStats(), a.storeCompact())
 }
 
 // kept runs a command that looks after a program's state, with progress; what it returns then tells the result. With
@@ -144,4 +144,49 @@ func (a *app) tellStoreStats(st *engine.StoreStats) error {
 	fmt.Fprintln(a.std.Out)
 	t.write(a.std.Out, a.std.Width)
 	return nil
+}
+
+func (a *app) storeCheck() *cobra.Command {
+	return a.programFlags(&cobra.Command{
+		Use:   "check",
+		Short: "Read everything in the store and compare what records say of each other",
+		Long: `check reads every record with its checksum, decodes it, and compares what records say of each other: indexes with what
+they name, rollups with the sum of what the items add to them, timers with the cases that they are for, deliveries with
+the numbers given out, the loads of owners, and the audit log with itself. It changes nothing. It exits with 1 when
+something is wrong, and lists the first 1,000 findings.`,
+		Example: "  closedloop store check -C examples/retail",
+		Args:    exact(0, ""),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.kept(cmd.Context(), "looked at", func(k engine.Keeper, progress func(done, total int)) (func() error, error) {
+				r, err := k.CheckStore(cmd.Context(), progress)
+				if err != nil {
+					return nil, err
+				}
+				return func() error { return a.tellStoreCheck(r) }, nil
+			})
+		},
+	})
+}
+
+func (a *app) tellStoreCheck(r *engine.StoreCheck) error {
+	var err error
+	if r.Wrong > 0 {
+		err = &failure{
+			code: exitFailed, message: "found " + count(r.Wrong, "fault") + " in " + count(int(r.Records), "record"),
+			hint: "restore a backup from before; closedloop backup verify tells whether it is whole",
+		}
+	}
+	if a.json {
+		return errors.Join(a.printJSON(r), err)
+	}
+	if r.Wrong == 0 {
+		fmt.Fprintf(a.std.Out, "%s, %s: nothing is wrong as of commit %d\n", count(int(r.Records), "record"), size(r.Bytes), r.Commit)
+		return nil
+	}
+	t := newTable(text("what"), ident("key"), elastic("finding"))
+	for _, f := range r.Findings {
+		t.add(f.What, f.Key, f.Text)
+	}
+	t.write(a.std.Out, a.std.Width)
+	return err
 }

@@ -71,6 +71,7 @@ var directions = []row{
 	{"engine/internal/cases", []string{"engine/internal/records", "engine/internal/store", "rules", "sdk/feedback"}},
 	{"engine/internal/host/...", []string{"engine/internal/host/...", "sdk", "sdk/feedback", "sdk/wire", "sdk/rpc",
 		wazero, goPlugin, hclog, grpc, zerolog, yaml, xsys}},
+	{"engine/internal/check", []string{"engine/internal/audit", "engine/internal/records", "engine/internal/store", "sdk/feedback"}},
 	{"engine/internal/outbox", []string{"engine/internal/host", "engine/internal/records", "engine/internal/store",
 		"rules", "sdk", "sdk/feedback"}},
 	{"engine/internal/pipeline", []string{"engine/internal/audit", "engine/internal/cases", "engine/internal/host", "engine/internal/records",
@@ -88,7 +89,7 @@ var directions = []row{
 	{"engine/cmd/closedloop", []string{"engine/internal/cli"}},
 	{"engine/httpapi", []string{"engine", "sdk/feedback"}},
 	{"engine/console", []string{"engine", "sdk/feedback"}},
-	{"engine", []string{"engine/internal/admin", "engine/internal/backup", "engine/internal/cases", "engine/internal/host/...", "engine/internal/outbox",
+	{"engine", []string{"engine/internal/admin", "engine/internal/backup", "engine/internal/check", "engine/internal/cases", "engine/internal/host/...", "engine/internal/outbox",
 		"engine/internal/audit", "engine/internal/pipeline", "engine/internal/program/...", "engine/internal/records", "engine/internal/redact", "engine/internal/store",
 		"rules/...", "sdk/...", zerolog, xsync, fsnotify}},
 

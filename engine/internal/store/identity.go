@@ -108,5 +108,8 @@ func readable(what string, format int, m *Migrating) error {
 	return nil
 }
 
+// Format returns the format in which the store is kept.
+func (s *Store) Format() int { return s.identity.Format }
+
 // ID returns what tells this store from any other. It is durable from the first commit on.
 func (s *Store) ID() string { return s.identity.ID }

@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -177,8 +178,16 @@ func open(t testing.TB, dir string, p *parts, change ...func(*engine.Options)) *
 	return e
 }
 
+// closeEngine ends an engine, whose store is then as it should be.
 func closeEngine(t testing.TB, e *engine.Engine) {
 	t.Helper()
+	switch r, err := e.CheckStore(context.Background(), nil); {
+	case errors.Is(err, engine.ErrClosed):
+	case err != nil:
+		t.Error("check:", err)
+	case r.Wrong > 0:
+		t.Errorf("check: %d faults: %+v", r.Wrong, r.Findings[:min(5, r.Wrong)])
+	}
 	if err := e.Close(context.Background()); err != nil {
 		t.Error(err)
 	}

@@ -10,19 +10,7 @@ import (
 // The rollups of format 1 come to lie where they would be had they been counted today, part by part.
 func TestMoveRollups(t *testing.T) {
 	t.Parallel()
-	open := func() *store.Store {
-		s, err := store.Open(t.TempDir(), store.Options{Profile: store.Small, Reserve: -1, Ballast: -1})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			if err := s.Close(); err != nil {
-				t.Error(err)
-			}
-		})
-		return s
-	}
-	old, today := open(), open()
+	old, today := openStore(t), openStore(t)
 	const days, values = 40, 40
 	for d := range days {
 		err := old.Update(t.Context(), func(tx *store.Tx) error {
@@ -48,27 +36,31 @@ func TestMoveRollups(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	var cursor []byte
-	parts := 0
-	for last := false; !last; parts++ {
-		var part store.Part
-		if err := old.View(func(s *store.Snapshot) (err error) {
-			part, err = moveRollups(s, cursor)
-			return err
-		}); err != nil {
-			t.Fatal(err)
-		}
-		if err := old.Update(t.Context(), part.Do); err != nil {
-			t.Fatal(err)
-		}
-		cursor, last = part.Cursor, part.Last
-	}
-	if parts != days*values/rollupsAtOnce+1 {
+	if parts := moveAll(t, old); parts != days*values/rollupsAtOnce+1 {
 		t.Errorf("%d parts", parts)
 	}
 	if got, want := dumped(t, old), dumped(t, today); got != want {
 		t.Errorf("moved:\n%s\nwant:\n%s", got, want)
 	}
+}
+
+// moveAll moves all rollups of format 1 and returns in how many parts.
+func moveAll(t *testing.T, st *store.Store) (parts int) {
+	t.Helper()
+	var part store.Part
+	for ; !part.Last; parts++ {
+		err := st.View(func(s *store.Snapshot) (err error) {
+			part, err = moveRollups(s, part.Cursor)
+			return err
+		})
+		if err == nil {
+			err = st.Update(t.Context(), part.Do)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return parts
 }
 
 func dumped(t *testing.T, s *store.Store) (out string) {

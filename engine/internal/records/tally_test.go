@@ -38,11 +38,11 @@ func told(t *testing.T, st *store.Store, measure, dim string, day uint32) (out [
 	return out
 }
 
-// TestOldRollupsAreMoved writes rollups as an older store has them, more than one update moves, and adopts them twice.
+// TestOldRollupsAreMoved writes rollups as an older store has them, more than one update moves, and moves them twice.
 func TestOldRollupsAreMoved(t *testing.T) {
 	t.Parallel()
 	st := openStore(t)
-	const days = adoptBatch + 100
+	const days = rollupsAtOnce + 100
 	err := st.Update(t.Context(), func(tx *store.Tx) error {
 		for i := range days {
 			day := DayOf(Date(20250101).AddDate(0, 0, i))
@@ -54,9 +54,11 @@ func TestOldRollupsAreMoved(t *testing.T) {
 		}
 		return nil
 	})
-	if err := errors.Join(err, AdoptRollups(t.Context(), st), AdoptRollups(t.Context(), st)); err != nil {
+	if err != nil {
 		t.Fatal(err)
 	}
+	moveAll(t, st)
+	moveAll(t, st)
 	for day, want := range map[uint32]string{20250101: "a\x00b 2 3", 20250300: "a\x00b 62 93", 20250000: "a\x00b 730 1095"} {
 		if got := told(t, st, "nps", DimTheme, day); !slices.Equal(got, []string{want}) {
 			t.Errorf("%d has %q, want %q", day, got, want)

@@ -22,6 +22,7 @@ func victims() map[string]func(*victim) error {
 		"ingest steadily": ingestSteadily,
 		"take back":       undoForEver,
 		"erase":           eraseForEver,
+		"everything":      doEverything,
 	}
 }
 

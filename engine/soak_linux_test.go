@@ -1,0 +1,190 @@
+package engine_test
+
+import (
+	"bufio"
+	"errors"
+	"io/fs"
+	"math/rand/v2"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+func isGone(err error) bool { return errors.Is(err, fs.ErrNotExist) }
+
+// soak is a program on a small disk of its own, whose engine lives again and again.
+type soak struct {
+	oracle *soakOracle
+	random *rand.Rand
+	dir    string
+	server string
+
+	lives, kills, early, fills, ended, items int
+}
+
+func newSoak(t *testing.T, random *rand.Rand) *soak {
+	t.Helper()
+	s := &soak{oracle: newSoakOracle(random), random: random, dir: writeProgram(t, soakRules)}
+	disk, _, backups := soakDirs(s.dir)
+	if err := os.Mkdir(disk, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=384m"); err != nil {
+		t.Skipf("SKIPPED: this test needs root, to mount a disk of its own: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(disk, syscall.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := os.Mkdir(backups, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(s.oracle)
+	t.Cleanup(server.Close)
+	s.server = server.URL
+	return s
+}
+
+// soakRules are rules that remember, with messages that tell which item they are about.
+var soakRules = strings.ReplaceAll(strings.ReplaceAll(killRules, "every: 1h", "every: 100ms"), "attempts: 3", "attempts: 20")
+
+// live runs one life until it is killed: one time in five while it opens, else after fills of the disk that leave at
+// least so many bytes.
+func (s *soak) live(t *testing.T, fills int, leave int64) {
+	t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), victimEnv+"=everything", victimDirEnv+"="+s.dir, victimRoundEnv+"="+strconv.Itoa(s.lives), serverEnv+"="+s.server)
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	s.lives++
+	early := s.lives > 1 && s.random.IntN(5) == 0
+	gone, done := make(chan struct{}), make(chan struct{})
+	random := rand.New(rand.NewPCG(s.random.Uint64(), 0))
+	go func() {
+		defer close(done)
+		if !early {
+			s.disturb(t, random, fills, leave, gone)
+		}
+		pause(gone, time.Duration(random.IntN(200))*time.Millisecond)
+		_ = cmd.Process.Kill()
+	}()
+	opened := false
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		opened = opened || lines.Text() == "open"
+		s.oracle.hear(lines.Text())
+	}
+	_ = cmd.Wait()
+	close(gone)
+	<-done
+	switch {
+	case stderr.Len() == 0:
+		s.kills++
+	case leave == 0 && strings.Contains(stderr.String(), "SIGBUS"):
+		s.ended++
+	default:
+		t.Fatalf("life %d ended by itself: %.6000s", s.lives, stderr.String())
+	}
+	if !opened {
+		s.early++
+	}
+}
+
+// disturb fills the disk again and again, each time for a while.
+func (s *soak) disturb(t *testing.T, random *rand.Rand, fills int, leave int64, gone chan struct{}) {
+	disk, _, _ := soakDirs(s.dir)
+	filler := filepath.Join(disk, "filler")
+	for range fills {
+		pause(gone, time.Duration(200+random.IntN(400))*time.Millisecond)
+		if leave > 0 {
+			leave += random.Int64N(24 << 20)
+		}
+		if err := fill(disk, filler, leave); err != nil && !errors.Is(err, syscall.ENOSPC) {
+			t.Error(err)
+		}
+		s.fills++
+		pause(gone, time.Duration(random.IntN(300))*time.Millisecond)
+		if err := os.Remove(filler); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// fill writes a file until the disk has no more than so many bytes left.
+func fill(disk, filler string, leave int64) error {
+	f, err := os.Create(filler)
+	if err != nil {
+		return err
+	}
+	for b := make([]byte, 1<<20); err == nil; {
+		var st syscall.Statfs_t
+		if err = syscall.Statfs(disk, &st); err != nil || int64(st.Bavail)*st.Bsize < leave+int64(len(b)) {
+			break
+		}
+		_, err = f.Write(b)
+	}
+	return errors.Join(err, f.Close())
+}
+
+func pause(gone chan struct{}, d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-gone:
+	}
+}
+
+// tell says what was survived.
+func (s *soak) tell(t *testing.T, began time.Time) {
+	t.Helper()
+	o := s.oracle
+	t.Logf("%d lives in %s: %d kills, %d of them within Open; %d full disks, which ended the process %d times; told of full disks: %v",
+		s.lives, time.Since(began).Round(time.Second), s.kills, s.early, s.fills, s.ended, o.full)
+	t.Logf("%d items, %d acknowledgements of items, labels, notes and backups; messages about %d items, %d of them more than once with the same key",
+		s.items, o.acks, len(o.told), o.repeats)
+}
+
+// TestFullDiskAtEveryStage fills the disk while an engine does everything that it can do, so that it is full while the
+// engine takes items, commits, makes tables, activates rules, delivers, works on cases, backs up and compacts. As long as
+// others leave it half of its reserve the process survives, and goes on when there is space; nothing is ever lost.
+func TestFullDiskAtEveryStage(t *testing.T) {
+	s, began := newSoak(t, seeded(t)), time.Now()
+	for round := range rounds(t, 2, 20) {
+		s.live(t, 3, [...]int64{32 << 20, 0}[round%2])
+		s.items = s.oracle.examine(t, s.dir)
+	}
+	s.tell(t, began)
+}
+
+// TestSoak has an engine do everything at once, over kills, full disks and steps of its clock, for CLOSEDLOOP_SOAK minutes.
+func TestSoak(t *testing.T) {
+	minutes := 0.1
+	if m := os.Getenv("CLOSEDLOOP_SOAK"); m != "" {
+		var err error
+		if minutes, err = strconv.ParseFloat(m, 64); err != nil {
+			t.Fatal(err)
+		}
+	}
+	random, began := seeded(t), time.Now()
+	var s *soak
+	for time.Since(began).Minutes() < minutes && !t.Failed() {
+		if s == nil || s.items > 20_000 {
+			s = newSoak(t, random)
+		}
+		s.live(t, random.IntN(3), int64(random.IntN(4))*(24<<20))
+		s.items = s.oracle.examine(t, s.dir)
+	}
+	s.tell(t, began)
+}

@@ -54,7 +54,7 @@ campaigns() {
   export CLOSEDLOOP_DEEP CLOSEDLOOP_SEED CLOSEDLOOP_KILLS
   CLOSEDLOOP_KILLS=$(share 500)
   echo "CLOSEDLOOP_DEEP=$CLOSEDLOOP_DEEP CLOSEDLOOP_SEED=$CLOSEDLOOP_SEED CLOSEDLOOP_KILLS=$CLOSEDLOOP_KILLS"
-  step "campaigns of kills, damage and full disks" kills_and_damage
+  step "campaigns of kills, power cuts, damage and full disks" kills_and_damage
   step "model tests" models
   step "fuzz targets" fuzz "$(share 60)s"
 }

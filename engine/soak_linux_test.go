@@ -26,6 +26,7 @@ type soak struct {
 	server string
 
 	lives, kills, early, fills, ended, items int
+	most                                     int64 // KiB of memory that a life took
 }
 
 func newSoak(t *testing.T, random *rand.Rand) *soak {
@@ -88,6 +89,9 @@ func (s *soak) live(t *testing.T, fills int, leave int64) {
 		s.oracle.hear(lines.Text())
 	}
 	_ = cmd.Wait()
+	if use, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
+		s.most = max(s.most, use.Maxrss)
+	}
 	close(gone)
 	<-done
 	switch {
@@ -146,20 +150,33 @@ func pause(gone chan struct{}, d time.Duration) {
 	}
 }
 
+// add adds what another soak has survived.
+func (s *soak) add(o *soak) {
+	s.lives, s.kills, s.early, s.fills, s.ended, s.items = s.lives+o.lives, s.kills+o.kills, s.early+o.early, s.fills+o.fills, s.ended+o.ended, s.items+o.items
+	s.most = max(s.most, o.most)
+	s.oracle.acks += o.oracle.acks
+	s.oracle.repeats += o.oracle.repeats
+	s.oracle.about += len(o.oracle.told)
+	for what, n := range o.oracle.full {
+		s.oracle.full[what] += n
+	}
+}
+
 // tell says what was survived.
 func (s *soak) tell(t *testing.T, began time.Time) {
 	t.Helper()
 	o := s.oracle
 	t.Logf("%d lives in %s: %d kills, %d of them within Open; %d full disks, which ended the process %d times; told of full disks: %v",
 		s.lives, time.Since(began).Round(time.Second), s.kills, s.early, s.fills, s.ended, o.full)
-	t.Logf("%d items, %d acknowledgements of items, labels, notes and backups; messages about %d items, %d of them more than once with the same key",
-		s.items, o.acks, len(o.told), o.repeats)
+	t.Logf("%d items, %d acknowledgements of items, labels, notes and backups; messages about %d items, %d of them more than once with the same key; at most %d MiB of memory",
+		s.items, o.acks, o.about+len(o.told), o.repeats, s.most>>10)
 }
 
 // TestFullDiskAtEveryStage fills the disk while an engine does everything that it can do, so that it is full while the
 // engine takes items, commits, makes tables, activates rules, delivers, works on cases, backs up and compacts. As long as
 // others leave it half of its reserve the process survives, and goes on when there is space; nothing is ever lost.
 func TestFullDiskAtEveryStage(t *testing.T) {
+	t.Parallel()
 	s, began := newSoak(t, seeded(t)), time.Now()
 	for round := range rounds(t, 2, 20) {
 		s.live(t, 3, [...]int64{32 << 20, 0}[round%2])
@@ -169,22 +186,29 @@ func TestFullDiskAtEveryStage(t *testing.T) {
 }
 
 // TestSoak has an engine do everything at once, over kills, full disks and steps of its clock, for CLOSEDLOOP_SOAK minutes.
+// In the campaigns that is five minutes, and else some seconds.
 func TestSoak(t *testing.T) {
-	minutes := 0.1
+	t.Parallel()
+	long := time.Duration(rounds(t, 3, 300)) * time.Second
 	if m := os.Getenv("CLOSEDLOOP_SOAK"); m != "" {
-		var err error
-		if minutes, err = strconv.ParseFloat(m, 64); err != nil {
+		minutes, err := strconv.ParseFloat(m, 64)
+		if err != nil {
 			t.Fatal(err)
 		}
+		long = time.Duration(minutes * float64(time.Minute))
 	}
 	random, began := seeded(t), time.Now()
-	var s *soak
-	for time.Since(began).Minutes() < minutes && !t.Failed() {
-		if s == nil || s.items > 20_000 {
-			s = newSoak(t, random)
-		}
-		s.live(t, random.IntN(3), int64(random.IntN(4))*(24<<20))
-		s.items = s.oracle.examine(t, s.dir)
+	all := &soak{oracle: newSoakOracle(random)}
+	for time.Since(began) < long && !t.Failed() {
+		// A store of its own for each part, so that looking at it does not take all the time.
+		t.Run("part", func(t *testing.T) {
+			s := newSoak(t, random)
+			for s.items < 15_000 && time.Since(began) < long && !t.Failed() {
+				s.live(t, random.IntN(3), int64(random.IntN(4))*(24<<20))
+				s.items = s.oracle.examine(t, s.dir)
+			}
+			all.add(s)
+		})
 	}
-	s.tell(t, began)
+	all.tell(t, began)
 }

@@ -22,6 +22,7 @@ type soakOracle struct {
 	backups              map[string]bool // by path
 	full                 map[string]int  // how often what was told that the disk is full
 	acks                 int
+	about                int // items that messages of oracles before were about
 
 	mu      sync.Mutex
 	random  *rand.Rand

@@ -12,7 +12,11 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"go.uber.org/goleak"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var testHead = Head{ID: "b1", Store: "s1", Base: "b0", From: 3, To: 9, At: 1700000000000, Format: 1, Migration: []byte("{}")}
 

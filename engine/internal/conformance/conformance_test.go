@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"go.uber.org/goleak"
+
 	"github.com/closedloop/closedloop/engine/internal/host"
 	"github.com/closedloop/closedloop/engine/internal/host/hosttest"
 	"github.com/closedloop/closedloop/engine/internal/program"
@@ -25,10 +27,11 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	code := m.Run()
-	hosttest.Clean()
-	_ = os.RemoveAll(cacheDir)
-	os.Exit(code)
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		hosttest.Clean()
+		_ = os.RemoveAll(cacheDir)
+		os.Exit(code)
+	}))
 }
 
 // module returns the faulty plugin as a file.

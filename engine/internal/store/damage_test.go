@@ -250,7 +250,7 @@ func TestAnyBitFlips(t *testing.T) {
 	tally := map[string]int{}
 	for _, from := range []string{closedStore(t), filledBy(t, "fill")} {
 		files := kinds(t, from)
-		for range rounds(t, 12, 1500) {
+		for range rounds(t, 12, 1200) {
 			kind := r.IntN(len(files))
 			name := files[kind][r.IntN(len(files[kind]))]
 			result := flipAnywhere(t, copyOf(t, from), name, r)

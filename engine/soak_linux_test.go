@@ -3,7 +3,6 @@ package engine_test
 import (
 	"bufio"
 	"errors"
-	"io/fs"
 	"math/rand/v2"
 	"net/http/httptest"
 	"os"
@@ -15,8 +14,6 @@ import (
 	"testing"
 	"time"
 )
-
-func isGone(err error) bool { return errors.Is(err, fs.ErrNotExist) }
 
 // soak is a program on a small disk of its own, whose engine lives again and again.
 type soak struct {

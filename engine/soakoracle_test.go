@@ -1,8 +1,10 @@
 package engine_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"math/rand/v2"
 	"net/http"
@@ -197,7 +199,7 @@ func (o *soakOracle) examineRest(t *testing.T, e *engine.Engine, items int) {
 		t.Errorf("the metric counts %d of %d items: %v", nps.N, items, err)
 	}
 	for path := range o.backups {
-		if _, err := engine.VerifyBackup(t.Context(), path, nil); err != nil && !isGone(err) {
+		if _, err := engine.VerifyBackup(t.Context(), path, nil); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("backup %s: %v", path, err)
 		}
 	}

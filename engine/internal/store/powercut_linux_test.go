@@ -21,7 +21,7 @@ func TestPowerCuts(t *testing.T) {
 	r := random(t)
 	disk := testdisk.New(t, 192<<20)
 	var o oracle
-	dir := filepath.Join(disk.Dir(), "state")
+	dir := filepath.Join(disk.Dir(), "state 0")
 	updates, built, opening := 0, 0, 0
 	n := rounds(t, 4, 100)
 	for round := range n {
@@ -58,6 +58,7 @@ func TestPowerCuts(t *testing.T) {
 			if err := os.RemoveAll(dir); err != nil {
 				t.Fatal(err)
 			}
+			dir = filepath.Join(disk.Dir(), fmt.Sprint("state ", round)) // the removal may be lost
 		}
 	}
 	t.Logf("%d power cuts, %d of them within Open; %d tables were written meanwhile; the device: %+v", n, opening, built, disk.Counts())

@@ -63,7 +63,7 @@ func (s *Store) scrub() error {
 		return nil
 	}
 	for i := range tables {
-		if _, err := s.checkTable(s.db, tables[i].ID); err != nil {
+		if _, err := s.checkTable(s.db, tables[i].ID); err != nil && s.counts(s.db, tables[i].ID) {
 			return err
 		}
 	}

@@ -9,6 +9,10 @@
 //   - A record carries a checksum over its key and payload: damage is ErrCorrupt, never wrong data. Commits that
 //     were acknowledged and are gone are ErrLost when the directory is opened. So are tables that are damaged anywhere
 //     ErrCorrupt; those of a store of more than 256 MiB are looked at while it runs, and end it as an I/O error does.
+//   - A backup is the state at one commit, and a restored store holds the same records byte for byte. A backup that was
+//     changed at any bit, cut off or appended to is refused, and a restore that was cut off leaves nothing that opens.
+//   - After Compact no byte of what was deleted or overwritten before is in any file of the directory.
+//   - A store that is in a newer format, or on its way to one, is ErrNewer.
 //   - A disk that runs full is ErrFull to the caller, and updates succeed again once there is space.
 //   - After an I/O error in a commit every update is ErrPoisoned until the directory is opened anew.
 //

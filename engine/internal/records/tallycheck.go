@@ -46,6 +46,16 @@ func (t *Tally) Differences(s *store.Snapshot, yield func(key []byte, found, exp
 	return err
 }
 
+// Covers reports whether a rollup counts all that another one does, and perhaps more.
+func (r *Rollup) Covers(o *Rollup) bool {
+	for i, n := range o.Hist {
+		if r.Hist[i] < n {
+			return false
+		}
+	}
+	return r.N >= o.N
+}
+
 func same(a, b *Rollup) bool {
 	near := func(x, y float64) bool { return math.Abs(x-y) <= 1e-6*math.Max(1, math.Max(math.Abs(x), math.Abs(y))) }
 	return a.N == b.N && a.Hist == b.Hist && (a.N == 0 || near(a.Sum, b.Sum) && near(a.SumSq, b.SumSq))

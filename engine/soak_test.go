@@ -82,8 +82,8 @@ func (c courier) Deliver(ctx context.Context, m sdk.Message) error {
 }
 
 // doEverything is a victim that takes items from two callers and a source, delivers them, changes its rules, corrects
-// labels, works on cases, backs up, compacts and reloads, all at once, while its clock steps to and fro. It goes on when
-// the disk is full, and tells of it.
+// labels, works on cases, erases persons, backs up, compacts and reloads, all at once, while its clock steps to and fro. It
+// goes on when the disk is full, and tells of it.
 func doEverything(v *victim) error {
 	ctx := context.Background()
 	var step atomic.Int64
@@ -113,6 +113,7 @@ func doEverything(v *victim) error {
 	again("activate", 50*time.Millisecond, func(n int) error { return s.activate(ctx, n) })
 	again("correct", 10*time.Millisecond, func(int) error { return s.correct(ctx) })
 	again("work", 10*time.Millisecond, func(n int) error { return s.work(ctx, n) })
+	again("erase", 50*time.Millisecond, func(n int) error { return s.erase(ctx, n) })
 	again("backup", 300*time.Millisecond, func(n int) error { return s.backup(ctx, n) })
 	again("compact", time.Second, func(int) error { _, err := e.CompactStore(ctx, nil); return err })
 	again("reload", 400*time.Millisecond, func(int) error { _, err := e.Reload(ctx); return err })
@@ -203,6 +204,24 @@ func (s *soaker) work(ctx context.Context, n int) error {
 		s.v.ack(fmt.Sprintf("note %s %s", c, note))
 	}
 	return err
+}
+
+// erase takes in what a person says, erases the person, and takes it in again, which must not bring it back.
+func (s *soaker) erase(ctx context.Context, n int) error {
+	name := fmt.Sprintf("gone-%d-%d", s.v.round, n)
+	it := feedback.Item{ExternalID: name, Text: "late #shipping", OccurredAt: answer("", 0, "").OccurredAt, Customer: feedback.Customer{ID: name}}
+	if _, err := s.e.Ingest(ctx, "app", it); err != nil {
+		return err
+	}
+	_, err := s.e.EraseCustomer(ctx, engine.Erasure{Customer: name, By: engine.Actor{Name: "anna"}, Why: "asked for it"})
+	if err != nil && !errors.Is(err, engine.ErrNotFound) { // it was erased before the disk was full
+		return err
+	}
+	if _, err := s.e.Ingest(ctx, "app", it); err != nil {
+		return err
+	}
+	s.v.ack("erased " + name)
+	return nil
 }
 
 // backup makes a backup and removes the one before the last.

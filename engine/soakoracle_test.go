@@ -21,6 +21,7 @@ import (
 // soakOracle knows what the lives of a soak have acknowledged, and is the server that they deliver to.
 type soakOracle struct {
 	items, labels, notes map[string]bool // as they were acknowledged, labels and notes with what they belong to
+	erased               map[string]bool // what is not to be there, by external id
 	backups              map[string]bool // by path
 	full                 map[string]int  // how often what was told that the disk is full
 	acks                 int
@@ -34,7 +35,7 @@ type soakOracle struct {
 
 func newSoakOracle(random *rand.Rand) *soakOracle {
 	return &soakOracle{
-		items: map[string]bool{}, labels: map[string]bool{}, notes: map[string]bool{}, backups: map[string]bool{}, full: map[string]int{},
+		items: map[string]bool{}, labels: map[string]bool{}, notes: map[string]bool{}, erased: map[string]bool{}, backups: map[string]bool{}, full: map[string]int{},
 		random: random, told: map[string]map[string]bool{},
 	}
 }
@@ -42,7 +43,7 @@ func newSoakOracle(random *rand.Rand) *soakOracle {
 // hear takes note of a line of a victim.
 func (o *soakOracle) hear(line string) {
 	what, of, _ := strings.Cut(line, " ")
-	set := map[string]map[string]bool{"item": o.items, "label": o.labels, "note": o.notes, "backup": o.backups}[what]
+	set := map[string]map[string]bool{"item": o.items, "label": o.labels, "note": o.notes, "erased": o.erased, "backup": o.backups}[what]
 	if set != nil {
 		set[of] = true
 		o.acks++
@@ -116,7 +117,7 @@ func (o *soakOracle) examine(t *testing.T, dir string) int {
 	maps.Copy(missing, o.items)
 	seen, labelled := map[string]bool{}, map[string]bool{}
 	messages := o.messages(t, e, items)
-	streamed, last := 0, -1
+	streamed, scored, last := 0, 0, -1
 	for i := range items {
 		it := &items[i]
 		if seen[it.ExternalID] {
@@ -124,6 +125,13 @@ func (o *soakOracle) examine(t *testing.T, dir string) int {
 		}
 		seen[it.ExternalID] = true
 		delete(missing, it.ExternalID)
+		if it.Score == nil {
+			if o.erased[it.ExternalID] {
+				t.Errorf("item %s was erased and is there", it.ExternalID)
+			}
+			continue
+		}
+		scored++
 		want := 0
 		if *it.Score <= 6 {
 			want = 1
@@ -146,7 +154,7 @@ func (o *soakOracle) examine(t *testing.T, dir string) int {
 	}
 	expectNone(t, "items", missing)
 	expectNone(t, "labels", without(o.labels, labelled))
-	o.examineRest(t, e, len(items))
+	o.examineRest(t, e, scored)
 	return len(items)
 }
 

@@ -32,6 +32,7 @@ type Queries interface {
 	EraseCustomer(context.Context, Erasure) (*ErasureReceipt, error)
 	Erasures(context.Context) ([]ErasureReceipt, error)
 	Holds(context.Context) ([]Hold, error)
+	Retention(context.Context) (*RetentionReport, error)
 	ChangeHold(context.Context, HoldChange) (Hold, error)
 	Audit(context.Context, AuditQuery) ([]AuditEntry, error)
 	AuditVerify(context.Context) (AuditHead, error)
@@ -131,6 +132,7 @@ func (e *Engine) serveAdmin() (*admin.Server, error) {
 		"erasures":     method(func(ctx context.Context, _ none) ([]ErasureReceipt, error) { return e.Erasures(ctx) }),
 		"holds":        method(func(ctx context.Context, _ none) ([]Hold, error) { return e.Holds(ctx) }),
 		"hold_change":  method(e.ChangeHold),
+		"retention":    method(func(ctx context.Context, _ none) (*RetentionReport, error) { return e.Retention(ctx) }),
 		"correct":      method(e.Correct),
 		"audit":        method(e.Audit),
 		"audit_verify": method(func(ctx context.Context, _ none) (AuditHead, error) { return e.AuditVerify(ctx) }),

@@ -257,11 +257,12 @@ func (e *Engine) Correct(ctx context.Context, c Correction) (*Item, error) {
 	}
 	about := feedback.Case{Item: it.ID, Queue: it.Queue, Owner: it.Owner, Customer: it.Customer.ID}
 	if it.Case != "" {
-		of, err := e.Case(ctx, it.Case)
-		if err != nil {
+		switch of, err := e.Case(ctx, it.Case); {
+		case err == nil:
+			about = *of
+		case !errors.Is(err, ErrNotFound): // it may have been too old
 			return nil, err
 		}
-		about = *of
 	}
 	if err := e.allowed(ctx, c.By, ActionCorrect, about); err != nil {
 		return nil, err

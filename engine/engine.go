@@ -183,6 +183,7 @@ func (e *Engine) assemble(ctx context.Context) error {
 	cfg := pipeline.Config{
 		Store: e.store, Rules: set, Timezone: prog.Timezone, Parallel: runtime.GOMAXPROCS(0),
 		ItemAttributes: prog.ItemAttributes, CustomerAttributes: prog.CustomerAttributes, Hooks: e.pipelineHooks(),
+		Retention: retentionOf(prog.Retention),
 	}
 	for i := range prog.Categorizers {
 		c := &prog.Categorizers[i]
@@ -209,7 +210,7 @@ func (e *Engine) assemble(ctx context.Context) error {
 	}
 	e.casework = e.pipe
 	return errors.Join(e.pipe.WakeGroups(ctx, e.now()), e.pipe.AdoptCases(ctx, e.now()), e.pipe.Release(ctx, e.now()),
-		e.pipe.ResumeErasures(ctx, e.now()))
+		e.pipe.ResumeErasures(ctx, e.now()), e.beginRetention(ctx))
 }
 
 // Close ends Run, waits for what is under way until ctx ends, cuts off what is then still running in plugins, and

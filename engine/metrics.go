@@ -21,6 +21,9 @@ type Metrics struct {
 	Sent   int64 `json:"sent"`
 	Failed int64 `json:"failed"`
 
+	// Retention is what was taken out because of its age.
+	Retention RetentionCounts `json:"retention"`
+
 	Intake  int                      `json:"intake"`  // calls of Ingest under way
 	Stages  map[string]Latency       `json:"stages"`  // prepare: accept, filter, categorize; commit: decide, make durable
 	Plugins map[string]PluginMetrics `json:"plugins"` // by id
@@ -174,6 +177,17 @@ func (m *meter) count(r *pipeline.Report) {
 }
 
 // progress adds to what this pass did for a source.
+// sweep adds what retention has taken out.
+func (m *meter) sweep(done RetentionCounts) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r := &m.total.Retention
+	r.Items += done.Items
+	r.Cases += done.Cases
+	r.Decisions += done.Decisions
+	r.DeadLetters += done.DeadLetters
+}
+
 func (m *meter) progress(source string, r *pipeline.Report) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -140,6 +140,7 @@ func differences(old, next *program.Program) (changed []string) {
 		{"timezone", old.Timezone.String(), next.Timezone.String()},
 		{"state", old.StateDir, next.StateDir},
 		{"redact", old.Redact, next.Redact},
+		{"retention", old.Retention, next.Retention},
 		{"attributes of items", old.ItemAttributes, next.ItemAttributes},
 		{"attributes of customers", old.CustomerAttributes, next.CustomerAttributes},
 	} {

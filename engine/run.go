@@ -345,9 +345,16 @@ func (e *Engine) fireDue(ctx context.Context) error {
 		if err != nil || len(due) == 0 {
 			return err
 		}
-		overTime := slices.DeleteFunc(slices.Clone(due), func(t store.Timer) bool { return t.Kind == outbox.TimerRetry })
+		overTime := slices.DeleteFunc(slices.Clone(due), func(t store.Timer) bool {
+			return t.Kind == outbox.TimerRetry || t.Kind == pipeline.TimerRetain
+		})
 		if len(overTime) > 0 {
 			if err := e.pipe.Wake(ctx, overTime, e.now()); err != nil {
+				return err
+			}
+		}
+		if slices.ContainsFunc(due, func(t store.Timer) bool { return t.Kind == pipeline.TimerRetain }) {
+			if err := e.retain(ctx); err != nil {
 				return err
 			}
 		}

@@ -84,7 +84,7 @@ func OpenState(ctx context.Context, dir string, o Options) (*State, error) {
 	if set == nil {
 		return s, nil
 	}
-	s.casework = pipeline.New(pipeline.Config{Store: st, Rules: set, Timezone: prog.Timezone})
+	s.casework = pipeline.New(pipeline.Config{Store: st, Rules: set, Timezone: prog.Timezone, Retention: retentionOf(prog.Retention)})
 	err = s.casework.AdoptCases(ctx, feedback.TimeOf(o.Now()))
 	if err == nil {
 		err = s.casework.ResumeErasures(ctx, feedback.TimeOf(o.Now()))

@@ -196,3 +196,31 @@ func (a *app) holdChange(use, short string, release bool) *cobra.Command {
 	f.StringSliceVar(&c.By.Roles, "role", nil, "a `role` of who does it, for the host to judge")
 	return cmd
 }
+
+func (a *app) retentionCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "retention",
+		Short: "Show what is older than the program keeps it",
+		Long: `retention shows what the engine would take out now because it is older than program.yaml keeps it, under retention.
+The engine does so by itself once a day while it runs, the oldest first. What is held stays, and so does an item while its
+case is open. The command changes nothing.`,
+		Example: "  closedloop retention --dry-run",
+	}
+	listed(a, cmd, func(ctx context.Context, s *session) (*engine.RetentionReport, error) { return s.Retention(ctx) }, func(s *session, r *engine.RetentionReport) {
+		var f facts
+		f.add("items", grouped(int(r.Items)))
+		f.add("cases", grouped(int(r.Cases)))
+		f.add("decisions", grouped(int(r.Decisions)))
+		f.add("dead letters", grouped(int(r.DeadLetters)))
+		if r.Held > 0 {
+			f.add("held", count(int(r.Held), "item")+", see closedloop hold list")
+		}
+		if r.Open > 0 {
+			f.add("open", count(int(r.Open), "item")+" with an open case")
+		}
+		f.add("next", instant(r.NextAt, s.zone))
+		f.write(a.std.Out, a.std.Width)
+	})
+	cmd.Flags().Bool("dry-run", true, "change nothing, which it never does")
+	return cmd
+}

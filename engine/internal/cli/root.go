@@ -41,7 +41,7 @@ func (a *app) root() *cobra.Command {
 	root.SetVersionTemplate("closedloop {{.Version}}\n")
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "write the result as JSON to standard output, and nothing else")
 	root.AddCommand(
-		a.runCommand(), a.checkCommand(), a.showCommand(), a.metricCommand(), a.explainCommand(), a.rulesCommand(), a.alertsCommand(), a.importCommand(), a.casesCommand(), a.labelCommand(), a.customerCommand(), a.holdCommand(), a.deliveriesCommand(), a.auditCommand(), a.replayCommand(), a.reloadCommand(), a.pluginCommand(), a.schemaCommand(),
+		a.runCommand(), a.checkCommand(), a.showCommand(), a.metricCommand(), a.explainCommand(), a.rulesCommand(), a.alertsCommand(), a.importCommand(), a.casesCommand(), a.labelCommand(), a.customerCommand(), a.holdCommand(), a.retentionCommand(), a.deliveriesCommand(), a.auditCommand(), a.replayCommand(), a.reloadCommand(), a.pluginCommand(), a.schemaCommand(),
 		a.storeCommand(), a.backupCommand(), a.restoreCommand(),
 		a.versionCommand(),
 	)

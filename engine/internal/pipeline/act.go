@@ -97,8 +97,8 @@ func (w *writer) openCase(s *subject) (feedback.Case, error) {
 	if s.rec.Case == "" {
 		return feedback.Case{}, nil
 	}
-	c, err := w.caseOf(feedback.CaseID(s.rec.Case))
-	if err != nil || !c.Status.Open() {
+	c, err := w.known(feedback.CaseID(s.rec.Case))
+	if err != nil || c == nil || !c.Status.Open() {
 		return feedback.Case{}, err
 	}
 	return *c, nil

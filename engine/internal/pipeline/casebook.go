@@ -118,7 +118,9 @@ func (w *writer) writeCases() error {
 		}
 	}
 	for customer, l := range b.latest {
-		if l.changed {
+		if l.changed && len(l.Cases) == 0 {
+			w.tx.Delete(records.LatestCasesKey(customer))
+		} else if l.changed {
 			if err := store.Put(w.tx, records.LatestCasesKey(customer), &l.CustomerCases); err != nil {
 				return err
 			}

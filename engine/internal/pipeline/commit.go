@@ -279,7 +279,7 @@ func (w *writer) count(o Outcome) {
 // row decides what becomes of one item.
 func (w *writer) row(a *accepted) (Row, error) {
 	if a.refused != nil {
-		if reason, err := w.refusesReturn(&a.item); reason == reasonErased || err != nil {
+		if reason, err := w.refusesReturn(&a.item); reason != "" || err != nil {
 			return w.gone(reason), err
 		}
 		w.count(OutcomeRejected)
@@ -301,6 +301,9 @@ func (w *writer) row(a *accepted) (Row, error) {
 	known, err := store.Load[records.Identity](w.tx, key)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return Row{}, err
+	}
+	if known == nil && w.p.tooOld(&it, w.at) {
+		return w.gone(reasonOld), nil
 	}
 	if known != nil && !a.versioned {
 		it.Version = max(it.Version, known.Version) // a clock that steps back makes nothing stale

@@ -45,6 +45,7 @@ type Config struct {
 	Timezone           *time.Location // of days in rollups. Defaults to UTC.
 	Parallel           int            // batches categorized at once. Defaults to 1.
 	Hooks              Hooks
+	Retention          Retention
 	// Salts are those of the audit log, read within updates. Defaults to crypto/rand.Reader.
 	Salts io.Reader
 }

@@ -63,6 +63,7 @@ func (p *Pipeline) filter(pr *Prepared) error {
 			}
 			id, err := store.Load[records.Identity](s, records.IdentityKey(a.item.Source, a.item.ExternalID))
 			if errors.Is(err, store.ErrNotFound) {
+				a.known = p.tooOld(&a.item, pr.chunk.ReceivedAt)
 				continue
 			}
 			if err != nil {

@@ -22,6 +22,8 @@ type removal struct {
 	purge bool
 	// counted has what the items added to rollups and windows stay.
 	counted bool
+	// lone leaves the cases of the items alone.
+	lone bool
 	// before, if not nil, is called for each item before it is taken out.
 	before func(*writer, *feedback.Item) error
 }
@@ -141,6 +143,9 @@ func (w *writer) remove(h *hanging, how removal, out *removed) error {
 	}
 	if !how.counted {
 		w.uncount(s)
+	}
+	if how.lone {
+		return w.wipe(s, h)
 	}
 	for _, id := range casesOf(s.rec, done) {
 		if err := w.removeFrom(id, h.item, how, out); err != nil {

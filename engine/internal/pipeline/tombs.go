@@ -17,9 +17,6 @@ const (
 // refusesReturn returns why an item does not come back that is not in the store any more, or "". It is asked before
 // anything is written or read of the item; of an item without an external id, again once it has one.
 func (w *writer) refusesReturn(it *feedback.Item) (string, error) {
-	if w.p.tooOld(it, w.at) {
-		return reasonOld, nil
-	}
 	if !w.tombsRead {
 		var err error
 		if w.tombs, err = records.TombsOf(w.tx); err != nil {
@@ -66,6 +63,3 @@ func tombstone(r records.Reader, key []byte) (tomb records.Tombstone, found bool
 	}
 	return *t, true, nil
 }
-
-// tooOld reports whether an item is older than items of its source are kept.
-func (p *Pipeline) tooOld(*feedback.Item, feedback.Time) bool { return false }

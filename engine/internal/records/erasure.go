@@ -201,3 +201,6 @@ func HeldBy(r Reader, customer, source string) (*Hold, error) {
 	}
 	return nil, nil
 }
+
+// RetentionKey is the key of the instant for which the timer of retention is set, in decimal milliseconds.
+func RetentionKey() []byte { return store.NewKey(store.KeyMeta).Str("retention").Bytes() }

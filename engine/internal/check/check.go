@@ -14,7 +14,6 @@
 package check
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -69,7 +68,6 @@ type checker struct {
 	timed   map[string]bool // cases that have a timer
 	untimed []string        // open cases with a promise, until their timers are known
 	old     bool            // the rollups are those of an older format
-	erased  bool            // items were erased, whose sums stay
 	damaged bool            // something could not be read: sums would be wrong for that reason alone
 }
 
@@ -88,7 +86,6 @@ func (c *checker) run() error {
 		c.tell("damaged", nil, "%v", err)
 	}
 	err := c.s.Inspect(func(key, payload []byte, damage error) error {
-		c.erased = c.erased || bytes.HasPrefix(key, records.ErasurePrefix())
 		if damage != nil {
 			c.damaged = true
 			c.tell("damaged", key, "%v", damage)
@@ -129,8 +126,12 @@ func (c *checker) sums() error {
 	if c.old {
 		return nil
 	}
+	stay, err := c.there(records.StayedKey())
+	if err != nil {
+		return err
+	}
 	return c.tally.Differences(c.s, func(key []byte, found, expected *records.Rollup) error {
-		if c.erased && found.Covers(expected) {
+		if stay && found.Covers(expected) { // sums keep what was erased, or was too old
 			return nil
 		}
 		c.tell("rollup", key, "found n %d and sum %g, the items come to n %d and sum %g", found.N, found.Sum, expected.N, expected.Sum)

@@ -371,24 +371,28 @@ func (x *erasing) cases(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		err = x.update(ctx, func(w *writer) error {
-			for _, id := range batch {
-				c, err := w.known(id)
-				if err != nil {
-					return err
-				}
-				if c == nil {
-					continue
-				}
-				x.e.Gone.Cases++
-				if err := w.removeCase(c, acting{who: x.e.Who, why: x.name()}); err != nil {
-					return err
-				}
-			}
-			return nil
+		err = inParts(batch, func(part []feedback.CaseID) error {
+			return x.update(ctx, func(w *writer) error { return x.dropCases(w, part) })
 		})
 	}
 	return err
+}
+
+func (x *erasing) dropCases(w *writer, ids []feedback.CaseID) error {
+	for _, id := range ids {
+		c, err := w.known(id)
+		if err != nil {
+			return err
+		}
+		if c == nil {
+			continue
+		}
+		x.e.Gone.Cases++
+		if err := w.removeCase(c, acting{who: x.e.Who, why: x.name()}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // end forgets whom it was about. The receipt stays.

@@ -71,8 +71,8 @@ func (p *Pipeline) removeItems(ctx context.Context, at feedback.Time, ids []feed
 	}
 }
 
-// inParts has something done to items in one update, or in several when that would be too large.
-func inParts(ids []feedback.ItemID, do func([]feedback.ItemID) error) error {
+// inParts has something done to items or cases in one update, or in several when that would be too large.
+func inParts[T any](ids []T, do func([]T) error) error {
 	err := do(ids)
 	if n := len(ids); n > 1 && errors.Is(err, store.ErrTooLarge) {
 		if err = inParts(ids[:n/2], do); err == nil {
@@ -141,7 +141,9 @@ func (w *writer) remove(h *hanging, how removal, out *removed) error {
 			return err
 		}
 	}
-	if !how.counted {
+	if how.counted {
+		w.setNumber(records.StayedKey(), w.number(records.StayedKey())+1)
+	} else {
 		w.uncount(s)
 	}
 	if how.lone {
@@ -226,9 +228,31 @@ func (w *writer) removeCase(c *feedback.Case, by acting) error {
 		latest.changed = true
 		w.tx.Delete(records.CustomerCaseKey(c.Customer, c.ID))
 	}
+	for _, id := range append([]feedback.ItemID{c.Item}, c.Items...) {
+		if err := w.unlinkItem(id, string(c.ID)); err != nil {
+			return err
+		}
+	}
 	w.memory.book.tear(c)
 	w.said(audit.Entry{At: w.at, Kind: "case.removed", Who: by.who, What: string(c.ID), Why: by.why})
 	return nil
+}
+
+// unlinkItem has an item forget a case that is taken out.
+func (w *writer) unlinkItem(id feedback.ItemID, kase string) error {
+	rec, err := store.Load[records.Item](w.tx, records.ItemKey(id))
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	if err != nil || rec.Case != kase && rec.Linked != kase {
+		return err
+	}
+	for _, ref := range [...]*string{&rec.Case, &rec.Linked} {
+		if *ref == kase {
+			*ref = ""
+		}
+	}
+	return store.Put(w.tx, records.ItemKey(id), rec)
 }
 
 // wipe deletes the records of an item.

@@ -198,22 +198,27 @@ func (r *retaining) cases(ctx context.Context) error {
 		return err
 	}
 	for batch := range slices.Chunk(ids, eraseBatch) {
-		err := r.p.overTime(ctx, r.at, func(w *writer) error {
-			for _, id := range batch {
-				c, err := w.known(id)
-				if c == nil || err != nil {
-					return err
-				}
-				goes, err := old(w.tx, c) // somebody may have reopened it
-				if err == nil && goes {
-					err = w.removeCase(c, acting{who: "engine", why: "retention"})
-				}
-				if err != nil {
-					return err
-				}
-			}
-			return nil
+		err := inParts(batch, func(part []feedback.CaseID) error {
+			return r.p.overTime(ctx, r.at, func(w *writer) error { return r.dropCases(w, part, old) })
 		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// dropCases takes out those cases that are still old.
+func (r *retaining) dropCases(w *writer, ids []feedback.CaseID, old func(records.Reader, *feedback.Case) (bool, error)) error {
+	for _, id := range ids {
+		c, err := w.known(id)
+		if c == nil || err != nil {
+			return err
+		}
+		goes, err := old(w.tx, c) // somebody may have reopened it
+		if err == nil && goes {
+			err = w.removeCase(c, acting{who: "engine", why: "retention"})
+		}
 		if err != nil {
 			return err
 		}

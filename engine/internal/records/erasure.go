@@ -202,5 +202,8 @@ func HeldBy(r Reader, customer, source string) (*Hold, error) {
 	return nil, nil
 }
 
+// StayedKey is the key of how many items are gone whose part in the sums stays, in decimal.
+func StayedKey() []byte { return store.NewKey(store.KeyMeta).Str("stayed").Bytes() }
+
 // RetentionKey is the key of the instant for which the timer of retention is set, in decimal milliseconds.
 func RetentionKey() []byte { return store.NewKey(store.KeyMeta).Str("retention").Bytes() }

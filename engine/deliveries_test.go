@@ -196,6 +196,35 @@ func TestPeopleActOnDeliveries(t *testing.T) {
 }
 
 // TestDestinationsStand compares what is told of destinations with what was done for them.
+// TestDroppedHoldsNobodyBack has a person drop the message that holds up all others until it is tried again.
+func TestDroppedHoldsNobodyBack(t *testing.T) {
+	t.Parallel()
+	p := &parts{}
+	p.sink.set(sdk.Retry(0, "busy"))
+	e := open(t, writeProgram(t, strings.Replace(programFiles, "base: 10ms, cap: 50ms", "base: 1h, cap: 1h", 1)), p)
+	once := func() {
+		t.Helper()
+		if _, err := e.RunOnce(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ingest(t, e, 0, 2)
+	once()
+	p.sink.set(nil)
+	once()
+	page, err := e.Deliveries(t.Context(), engine.DeliveryQuery{})
+	if err != nil || len(page.Deliveries) != 2 || len(p.sink.messages()) != 0 {
+		t.Fatalf("%d wait, %d were sent, %v", len(page.Deliveries), len(p.sink.messages()), err)
+	}
+	if err := e.DropDelivery(t.Context(), lea, page.Deliveries[0].Key, "it cannot be told"); err != nil {
+		t.Fatal(err)
+	}
+	once()
+	if got := p.sink.messages(); len(got) != 1 || got[0].Key != page.Deliveries[1].Key {
+		t.Errorf("%d messages were sent, want the second one", len(got))
+	}
+}
+
 func TestDestinationsStand(t *testing.T) {
 	t.Parallel()
 	e, p := refused(t, 3)

@@ -172,12 +172,21 @@ func (s *State) actOn(ctx context.Context, a *DeliveryAction, these []Delivery) 
 		second, err := s.actOn(ctx, a, these[n/2:])
 		return append(first, second...), err
 	}
-	if err == nil && s.outbox != nil && a.Action == ActionReplay {
-		for i := range done {
-			s.outbox.Expedited(done[i].Destination, done[i].Sequence)
-		}
+	if err == nil && s.outbox != nil {
+		a.tell(s.outbox, done)
 	}
 	return done, err
+}
+
+// tell has the outbox know what was done to what may wait in it.
+func (a *DeliveryAction) tell(o *outbox.Outbox, done []Delivery) {
+	if a.Action == ActionDrop {
+		o.Deleted()
+		return
+	}
+	for i := range done {
+		o.Expedited(done[i].Destination, done[i].Sequence)
+	}
 }
 
 // do acts on one delivery and writes the audit log.

@@ -106,6 +106,9 @@ func (s *State) EraseCustomer(ctx context.Context, e Erasure) (*ErasureReceipt, 
 	}
 	at := feedback.TimeOf(s.Clock())
 	done, err := s.casework.Erase(ctx, e.Customer, records.Erasure{At: at, Who: e.By.Name, Why: e.Why}, e.Rehearse)
+	if s.outbox != nil && !e.Rehearse {
+		s.outbox.Deleted()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("erase the customer: %w", err)
 	}

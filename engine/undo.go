@@ -67,6 +67,9 @@ func (e *Engine) UndoImport(ctx context.Context, o Undo, progress func(done, tot
 			progress(n, 0)
 		}
 	})
+	if !o.DryRun {
+		e.outbox.Deleted()
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -107,7 +107,7 @@ func (h *hook) judge(resp *sdk.HTTPResponse) error {
 	case s >= 200 && s <= 299:
 		return nil
 	case s >= 300 && s <= 399:
-		to := resp.Headers["location"]
+		to := strings.ToValidUTF8(resp.Headers["location"], "")
 		if to == "" {
 			to = "another place"
 		}

@@ -38,9 +38,9 @@ type lane struct {
 	flight  int           // attempts under way
 	done    []outcome     // what came of attempts, to be made durable
 
-	mu      sync.Mutex
-	hurries []func() // for the loop
-	status  Status
+	mu     sync.Mutex
+	told   []func() // for the loop
+	status Status
 }
 
 func newLane(o *Outbox, d Destination) *lane {
@@ -55,23 +55,28 @@ func newLane(o *Outbox, d Destination) *lane {
 
 // hurry has the loop try messages that wait for another try: those with the sequence numbers, or all.
 func (l *lane) hurry(all bool, seqs []uint64) {
-	l.mu.Lock()
-	l.hurries = append(l.hurries, func() {
+	l.tell(func() {
 		l.line.hurry(all, seqs)
 		l.breaker.tryNow()
 		l.rest = 0
 	})
+}
+
+// tell has the loop do something.
+func (l *lane) tell(do func()) {
+	l.mu.Lock()
+	l.told = append(l.told, do)
 	l.mu.Unlock()
 	signal(l.wake)
 }
 
 func (l *lane) heed() {
 	l.mu.Lock()
-	hurries := l.hurries
-	l.hurries = nil
+	told := l.told
+	l.told = nil
 	l.mu.Unlock()
-	for _, h := range hurries {
-		h()
+	for _, do := range told {
+		do()
 	}
 }
 
@@ -109,7 +114,7 @@ func (l *lane) serve(ctx context.Context, once bool) (sent int, err error) {
 		wait, more, err := lp.start(ctx)
 		lp.save(ctx)
 		idle := l.flight == 0 && lp.saving == nil
-		lp.tell()
+		lp.show()
 		if idle && (ctx.Err() != nil || once && (err != nil || !more)) {
 			return lp.sent, err
 		}
@@ -244,8 +249,8 @@ func (l *lane) failed(now feedback.Time, f *sdk.Failure) {
 	l.status.Opened += int64(l.breaker.opened - was)
 }
 
-// tell has the status say how the lane stands.
-func (lp *loop) tell() {
+// show has the status say how the lane stands.
+func (lp *loop) show() {
 	l := lp.lane
 	until := l.rest
 	if l.breaker.state == Open {

@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"errors"
 	"slices"
 	"time"
 
@@ -177,4 +178,25 @@ func (l *line) hurry(all bool, seqs []uint64) {
 			l.later(e, 0)
 		}
 	}
+}
+
+// forget takes out what waits no more in the store, so that it holds nobody back.
+func (l *line) forget(st *store.Store, destination string) error {
+	err := st.View(func(s *store.Snapshot) error {
+		for _, e := range l.entries {
+			if e.state != waiting {
+				continue
+			}
+			switch _, err := s.Get(records.DeliveryKey(destination, e.seq)); {
+			case errors.Is(err, store.ErrNotFound):
+				l.begin(e)
+				e.state = gone
+			case err != nil:
+				return err
+			}
+		}
+		return nil
+	})
+	l.compact()
+	return err
 }

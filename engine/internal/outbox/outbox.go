@@ -161,6 +161,16 @@ func (o *Outbox) Expedited(destination string, sequence uint64) {
 	}
 }
 
+// Deleted tells the destinations that messages which waited were deleted: they are not to hold back those behind them
+// until they would have been tried again.
+func (o *Outbox) Deleted() {
+	for _, l := range o.lanes {
+		l.tell(func() {
+			_ = l.line.forget(l.o.store, l.ID) // when it fails, what is gone is found when it is tried
+		})
+	}
+}
+
 // Has reports whether the destination is in the program.
 func (o *Outbox) Has(destination string) bool { return o.lanes[destination] != nil }
 

@@ -89,6 +89,9 @@ func TestWhatAnAnswerMeans(t *testing.T) {
 		"404":        {answer(404), 0},
 		"410":        {answer(410), 0},
 		"301":        {answer(301, "Location", "/elsewhere"), 0},
+		"302":        {wire("HTTP/1.1 302 Found\r\nLocation: " + strings.Repeat("\x80", 300) + "\r\nContent-Length: 0\r\n\r\n"), 0},
+		"page503":    {page(503, "Retry-After", "5400"), 90 * time.Minute},
+		"page404":    {page(404), 0},
 	}
 	w, r := real(t, "native", Policy{}, func(key string, _ int) behaviour { return tests[key].do })
 	for key, tt := range tests {
@@ -320,6 +323,29 @@ func TestDroppedWhileItWaits(t *testing.T) {
 	w.drain()
 	w.want("sent", w.sent, "b", "d")
 	w.want("waiting", w.waiting())
+}
+
+// TestDeletedHoldsNobodyBack deletes a message that waits an hour for another try: those behind it go out at once.
+func TestDeletedHoldsNobodyBack(t *testing.T) {
+	t.Parallel()
+	for name, policy := range map[string]Policy{"strict": {Base: time.Hour}, "by subject": {Base: time.Hour, Concurrency: 2}} {
+		w := newWorld(t, inPlace(t, many, func(_ context.Context, m sdk.Message) error {
+			if m.Key == "bad" {
+				return errDown
+			}
+			return nil
+		}), policy)
+		w.put("bad/kim", "good/kim")
+		if w.drain(); len(w.failed) != 1 {
+			t.Fatalf("%s: failed %v", name, w.failed)
+		}
+		if err := w.store.Update(t.Context(), func(tx *store.Tx) error { tx.Delete(records.DeliveryKey("team", 1)); return nil }); err != nil {
+			t.Fatal(err)
+		}
+		w.Deleted()
+		w.drain()
+		w.want(name, w.sent, "good")
+	}
 }
 
 // TestDestinationsThatAreGone gives up what waits for a destination that the program does not have, and sends it in its

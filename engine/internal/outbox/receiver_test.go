@@ -24,6 +24,14 @@ func answer(status int, headers ...string) behaviour {
 	}
 }
 
+// page is answer with a body that is larger than a plugin is given.
+func page(status int, headers ...string) behaviour {
+	return func(w http.ResponseWriter, r *http.Request) {
+		answer(status, headers...)(w, r)
+		_, _ = w.Write(make([]byte, 5<<20)) // the other side does not read to the end
+	}
+}
+
 // stall answers nothing until the other side gives up.
 func stall(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
 

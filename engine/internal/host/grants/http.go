@@ -106,7 +106,10 @@ func (s *Set) request(ctx context.Context, now feedback.Time, q sdk.HTTPRequest)
 		return sdk.HTTPResponse{}, s.failed(req.URL, err)
 	}
 	if int64(len(body)) > s.limits.Response {
-		return sdk.HTTPResponse{}, refuse("response_too_large", "the answer of %s has more than %d bytes", req.URL.Host, s.limits.Response)
+		if resp.StatusCode < 400 {
+			return sdk.HTTPResponse{}, refuse("response_too_large", "the answer of %s has more than %d bytes", req.URL.Host, s.limits.Response)
+		}
+		body = body[:s.limits.Response] // the status and Retry-After tell more than the page that comes with them
 	}
 	headers := make(map[string]string, len(resp.Header))
 	for name, values := range resp.Header {

@@ -235,6 +235,9 @@ func TestLimits(t *testing.T) {
 			}
 			return
 		}
+		if r.URL.Path == "/busy" {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
 		_, _ = w.Write(make([]byte, 1000))
 	})
 	defer close(stop)
@@ -246,6 +249,10 @@ func TestLimits(t *testing.T) {
 		}
 		if !fits {
 			wantFailure(t, err, "response_too_large", true)
+		}
+		// What goes with an error is told as far as it fits.
+		if resp, err = n.HTTP(t.Context(), sdk.HTTPRequest{URL: base + "/busy"}); err != nil || resp.Status != 503 || len(resp.Body) != int(min(limit, 1000)) {
+			t.Errorf("limit %d: status %d, %d bytes, %v", limit, resp.Status, len(resp.Body), err)
 		}
 	}
 	n := session(t, host.Grants{HTTP: []string{address}}, func(s *host.Spec) { s.Limits.Deadline = 1 })

@@ -187,3 +187,26 @@ func (d *desk) countsFor(dimension string, values ...string) {
 		}
 	}
 }
+
+// TestMetricsOfAnyTime asks for times that no calendar knows: an answer or a refusal comes, and soon.
+func TestMetricsOfAnyTime(t *testing.T) {
+	t.Parallel()
+	d := openDesk(t)
+	d.says("1", 2, "late")
+	year := func(y int) feedback.Time { return feedback.TimeOf(time.Date(y, 3, 5, 0, 0, 0, 0, time.UTC)) }
+	times := []feedback.Time{0, 1, math.MinInt64, math.MaxInt64, year(-5000), year(-1), year(0), year(2026), year(9999), year(10_000), year(42_949), year(429_496), year(429_497)}
+	for _, since := range times {
+		for _, until := range times {
+			for _, every := range []engine.Period{"", engine.EveryMonth, "fortnight"} {
+				q := engine.MetricQuery{Measure: "nps", Since: since, Until: until, Every: every, Compare: since != 0, Limit: -1}
+				r, err := d.Metric(t.Context(), q)
+				if err != nil && !errors.Is(err, engine.ErrQuery) {
+					t.Errorf("%+v: %v", q, err)
+				}
+				if in := since < year(2026) && (until == 0 || until >= year(2026)); err == nil && (r.Values[0].Total.N == 1) != in {
+					t.Errorf("%+v: %d answers", q, r.Values[0].Total.N)
+				}
+			}
+		}
+	}
+}

@@ -11,7 +11,8 @@ import (
 type span struct{ first, last uint32 }
 
 func (s span) days() float64 {
-	return records.Date(s.last).Sub(records.Date(s.first)).Hours()/24 + 1
+	const day = 24 * 60 * 60 // a time.Duration ends at 292 years
+	return float64(records.Date(s.last).Unix()-records.Date(s.first).Unix())/day + 1
 }
 
 // mostPeriods bounds the periods of a metric: ten years of days.

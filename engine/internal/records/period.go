@@ -97,9 +97,22 @@ func Date(day uint32) time.Time {
 	return time.Date(int(day/10_000), time.Month(day/100%100), int(day%100), 0, 0, 0, 0, time.UTC)
 }
 
-// DayOf returns the day of a date.
+// The days that there are. Rollups of whole years beyond them would have no numbers.
+const (
+	firstDay = 101
+	lastDay  = 9999_12_31
+)
+
+// DayOf returns the day of a date. One before the year 0 counts as the first day of that, and one behind the year 9999 as
+// the last day of that.
 func DayOf(date time.Time) uint32 {
 	y, m, d := date.Date()
+	switch {
+	case y < 0:
+		return firstDay
+	case y > 9999:
+		return lastDay
+	}
 	return uint32(y)*10_000 + uint32(m)*100 + uint32(d)
 }
 

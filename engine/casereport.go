@@ -152,7 +152,8 @@ func (r *reporting) kase(snap *store.Snapshot, c *feedback.Case) error {
 		r.round(c, &c.Past[i], true)
 	}
 	r.round(c, &feedback.CaseRound{
-		OpenedAt: c.Since(), RespondedAt: c.RespondedAt, BreachedAt: c.BreachedAt, OverdueAt: c.OverdueAt, ResolvedAt: c.ResolvedAt, Outcome: c.Outcome,
+		OpenedAt: c.Since(), RespondedAt: c.RespondedAt, BreachedAt: c.BreachedAt, OverdueAt: c.OverdueAt, ResolvedAt: c.ResolvedAt,
+		Outcome: c.Outcome, RootCause: c.RootCause,
 	}, false)
 	for i := range c.Attempts {
 		if at := &c.Attempts[i]; r.within(at.At) {
@@ -165,10 +166,7 @@ func (r *reporting) kase(snap *store.Snapshot, c *feedback.Case) error {
 	if v := c.Recovery; v != nil && r.within(v.At) {
 		r.Recovered.add(v.After > v.Before)
 	}
-	switch {
-	case !c.Status.Open() && c.RootCause != "" && r.within(c.ResolvedAt):
-		r.causes[c.RootCause]++
-	case c.Status.Open() && (r.OldestOpen == nil || c.Since() < r.OldestOpen.Since()):
+	if c.Status.Open() && (r.OldestOpen == nil || c.Since() < r.OldestOpen.Since()) {
 		oldest := *c
 		oldest.History = nil
 		r.OldestOpen = &oldest
@@ -188,8 +186,11 @@ func (r *reporting) group(in map[string]*CaseGroup, name string) *CaseGroup {
 	return in[name]
 }
 
-// round counts what was promised when a case was opened or reopened.
+// round counts what was promised when a case was opened or reopened, and why it was needed.
 func (r *reporting) round(c *feedback.Case, v *feedback.CaseRound, reopened bool) {
+	if v.ResolvedAt != 0 && v.RootCause != "" && r.within(v.ResolvedAt) {
+		r.causes[v.RootCause]++
+	}
 	if !r.within(v.OpenedAt) {
 		return
 	}

@@ -61,7 +61,7 @@ func TestTheReport(t *testing.T) {
 	if len(r.Owners) != 2 || r.Owners[0].Name != "anna" || r.Owners[0].Opened != 5 || r.Owners[0].Attempts != 4 || r.Owners[1].Name != "" {
 		t.Errorf("%+v", r.Owners)
 	}
-	if r.Outcomes[0] != (engine.CaseCount{Name: "refunded", Cases: 2}) || r.RootCauses[0].Cases != 1 || r.OldestOpen == nil || r.OldestOpen.Customer == "c0" {
+	if r.Outcomes[0] != (engine.CaseCount{Name: "refunded", Cases: 2}) || r.RootCauses[0].Cases != 2 || r.OldestOpen == nil || r.OldestOpen.Customer == "c0" {
 		t.Errorf("%+v, %+v, %+v", r.Outcomes, r.RootCauses, r.OldestOpen)
 	}
 	later, err := d.CaseReport(t.Context(), engine.CaseReportQuery{Since: feedback.TimeOf(berlin(t, "2026-03-03 12:30"))})

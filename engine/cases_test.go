@@ -297,7 +297,7 @@ func TestTheWholeWorkOnACase(t *testing.T) {
 		t.Errorf("held a resolved case: %v", err)
 	}
 	d.did(c.ReopenCase(t.Context(), anna, id, "not paid"))
-	d.did(c.CloseCase(t.Context(), anna, id, engine.CaseResolution{RootCause: "carrier", Action: "paid"}, ""))
+	d.did(c.CloseCase(t.Context(), anna, id, engine.CaseResolution{Outcome: "refunded", RootCause: "carrier", Action: "paid"}, ""))
 	if _, err := c.Case(t.Context(), "c_00000000000000000000000000"); !errors.Is(err, engine.ErrNotFound) {
 		t.Errorf("a case that is not there: %v", err)
 	}
@@ -363,10 +363,14 @@ func TestTheSameCustomerAgain(t *testing.T) {
 	t.Parallel()
 	d := openDesk(t)
 	d.says("1", 2, "late")
+	earlier := d.says("0", 9, "fine so far", func(it *feedback.Item) { it.OccurredAt = feedback.TimeOf(berlin(t, "2026-02-27 10:00")) })
+	if c := d.only(); !slices.Equal(c.Items, []feedback.ItemID{earlier}) || c.Priority != "" {
+		t.Errorf("what was said before the case: %+v", c)
+	}
 	d.until("2026-03-02 11:00")
 	second := d.says("2", 9, "and another thing")
 	c := d.only()
-	if !slices.Equal(c.Items, []feedback.ItemID{second}) || c.Priority != "high" {
+	if !slices.Equal(c.Items, []feedback.ItemID{earlier, second}) || c.Priority != "high" {
 		t.Errorf("%+v", c)
 	}
 	d.did(d.ResolveCase(t.Context(), anna, c.ID, engine.CaseResolution{Outcome: "refunded"}, ""))

@@ -80,8 +80,8 @@ type CaseAttempt struct {
 	Note    string `json:"note,omitempty"`
 }
 
-// CaseResolution says how a case ended. To resolve it the outcome is needed, to close it all three; what was said before
-// stands where a member is empty.
+// CaseResolution says how a case ended. To resolve it the outcome is needed, to close it all three; what was said since it
+// was opened, or reopened, stands where a member is empty.
 type CaseResolution struct {
 	Outcome   string `json:"outcome,omitempty"`
 	RootCause string `json:"root_cause,omitempty"`

@@ -84,7 +84,7 @@ type Case struct {
 	// Escalation is how many steps of its ladder the case has gone up.
 	Escalation int       `json:"escalation,omitempty"`
 	Attempts   []Attempt `json:"attempts,omitempty"` // oldest first
-	// Outcome, RootCause and Action say how the case ended. They are required to close it.
+	// Outcome, RootCause and Action say how the case ended. They are required to close it, and anew when it was reopened.
 	Outcome    string `json:"outcome,omitempty"`
 	RootCause  string `json:"root_cause,omitempty"`
 	Action     string `json:"action,omitempty"`
@@ -111,6 +111,8 @@ type CaseRound struct {
 	OverdueAt   Time   `json:"overdue_at,omitzero"`
 	ResolvedAt  Time   `json:"resolved_at"`
 	Outcome     string `json:"outcome,omitempty"`
+	RootCause   string `json:"root_cause,omitempty"`
+	Action      string `json:"action,omitempty"`
 }
 
 // Attempt is one attempt to reach the customer.

@@ -22,6 +22,22 @@ func NewItemID(occurred Time, source, externalID string) ItemID {
 	return ItemID("f_" + newID(occurred, source, externalID))
 }
 
+// Occurred returns the instant that NewItemID was given, or 0 when it was none, or id is no id.
+func (id ItemID) Occurred() Time {
+	var ms Time
+	if len(id) != len("f_")+26 {
+		return 0
+	}
+	for _, digit := range []byte(id[2:12]) { // 50 bits, of which the first two are 0
+		n := strings.IndexByte(crockford, digit)
+		if n < 0 {
+			return 0
+		}
+		ms = ms<<5 | Time(n)
+	}
+	return ms
+}
+
 // NewCaseID derives an id from the instant of opening and the case's origin, in the way of NewItemID.
 func NewCaseID(opened Time, origin ...string) CaseID {
 	return CaseID("k_" + newID(opened, origin...))

@@ -37,9 +37,17 @@ func TestIDsSortByTime(t *testing.T) {
 	var ids []ItemID
 	for _, at := range []Time{0, 1, 31, 32, 1 << 20, 1760000000000, 1760000000001, 1<<48 - 1} {
 		ids = append(ids, NewItemID(at, "s", "x"))
+		if got := ids[len(ids)-1].Occurred(); got != at {
+			t.Errorf("%s is of %d, want %d", ids[len(ids)-1], got, at)
+		}
 	}
 	if !slices.IsSorted(ids) {
 		t.Errorf("not sorted: %v", ids)
+	}
+	for _, id := range []ItemID{"", "f_", "f_01K742SG0059GT82M74BNTCVB", "f_01K742Sü0059GT82M74BNTCVB2", "f_01k742sg0059gt82m74bntcvb2"} {
+		if got := id.Occurred(); got != 0 {
+			t.Errorf("%q is of %d, want none", id, got)
+		}
 	}
 }
 

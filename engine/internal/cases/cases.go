@@ -258,7 +258,7 @@ func Close(c feedback.Case, r Resolution, by string, at feedback.Time) (feedback
 	return line(c, at, Closed, by, c.Outcome+"; "+c.RootCause+"; "+c.Action), nil
 }
 
-// Reopen takes a case up again that was resolved or closed. Its promises count anew.
+// Reopen takes a case up again that was resolved or closed. Its promises count anew, and how it ended is to be said anew.
 func Reopen(c feedback.Case, why, by string, at feedback.Time, k Clock) (feedback.Case, error) {
 	if c.Status.Open() {
 		return c, cannot("reopen", c)
@@ -268,8 +268,9 @@ func Reopen(c feedback.Case, why, by string, at feedback.Time, k Clock) (feedbac
 	}
 	c.Past = append(slices.Clip(c.Past), feedback.CaseRound{
 		OpenedAt: c.Since(), RespondedAt: c.RespondedAt, BreachedAt: c.BreachedAt, OverdueAt: c.OverdueAt,
-		ResolvedAt: c.ResolvedAt, Outcome: c.Outcome,
+		ResolvedAt: c.ResolvedAt, Outcome: c.Outcome, RootCause: c.RootCause, Action: c.Action,
 	})
+	c.Outcome, c.RootCause, c.Action = "", "", ""
 	c.Status, c.ResolvedAt, c.ClosedAt, c.RespondedAt, c.BreachedAt, c.OverdueAt = feedback.CaseReopened, 0, 0, 0, 0, 0
 	c.ReopenedAt = at
 	c.Escalation = 0

@@ -109,7 +109,13 @@ func TestAWholeStory(t *testing.T) {
 	if again := Contacted(c, answer("1", 3), answer("2", 2), hours(201), elapsed{}); len(again.History) != len(c.History) {
 		t.Error("the same feedback is linked twice")
 	}
-	c, err = Close(c, Resolution{Action: "a new box"}, "anna", hours(210))
+	if past := c.Past[0]; c.Outcome != "" || c.RootCause != "" || past.Outcome != "refunded" || past.RootCause != "packaging" {
+		t.Errorf("what was said of the round before: %+v", c)
+	}
+	if _, err := Close(c, Resolution{Action: "a new box"}, "anna", hours(210)); !errors.Is(err, ErrMissing) {
+		t.Errorf("closed with what was said before it was reopened: %v", err)
+	}
+	c, err = Close(c, Resolution{Outcome: "replaced", RootCause: "packaging", Action: "a new box"}, "anna", hours(210))
 	c = do(t, c, err)
 	if c.Status != feedback.CaseClosed || c.ClosedAt != hours(210) {
 		t.Errorf("closed: %+v", c)

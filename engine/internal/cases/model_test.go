@@ -159,6 +159,7 @@ func (m *simple) end(status feedback.CaseStatus, at feedback.Time) {
 func (m *simple) reopen() {
 	m.status = feedback.CaseReopened
 	m.reopens++
+	m.cause = false
 	m.begin()
 }
 

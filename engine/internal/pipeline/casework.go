@@ -152,7 +152,7 @@ func (w *writer) contact(s *subject) error {
 	if c == nil || err != nil {
 		return err
 	}
-	first := &feedback.Item{}
+	first := &feedback.Item{OccurredAt: c.Item.Occurred()}
 	if !c.Status.Open() { // answers are compared after a resolution only
 		switch rec, err := store.Load[records.Item](w.tx, records.ItemKey(c.Item)); {
 		case err == nil:

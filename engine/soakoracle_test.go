@@ -36,7 +36,7 @@ type soakOracle struct {
 func newSoakOracle(random *rand.Rand) *soakOracle {
 	return &soakOracle{
 		items: map[string]bool{}, labels: map[string]bool{}, notes: map[string]bool{}, erased: map[string]bool{}, backups: map[string]bool{}, full: map[string]int{},
-		random: random, told: map[string]map[string]bool{},
+		random: rand.New(rand.NewPCG(random.Uint64(), 0)), told: map[string]map[string]bool{},
 	}
 }
 

@@ -15,8 +15,8 @@ import (
 // ErrNotRunning says that no engine works on a state directory.
 var ErrNotRunning = admin.ErrNotRunning
 
-// Queries is what can be asked of a program's state, and the silences that people set in it: of a State that this process opened, an Engine, or a Client of
-// an engine in another process.
+// Queries is what can be asked of a program's state, and what people do to it: of a State that this process opened, an
+// Engine, or a Client of an engine in another process.
 type Queries interface {
 	Items(context.Context, ItemQuery) ([]Item, error)
 	Item(context.Context, feedback.ItemID) (*Item, error)

@@ -431,7 +431,7 @@ func TestPackagingTakenForShipping(t *testing.T) {
 	story := strings.Join(notes, "\n")
 	for _, want := range []string{
 		"mia: labels corrected: +packaging/opening -shipping, because difficult to open, not damaged on the way",
-		"detractor: rule detractor no longer asks for this case", "rules: from care to product/ben",
+		"detractor: rule detractor no longer asks for its case", "rules: from care to product/ben",
 	} {
 		if !strings.Contains(story, want) {
 			t.Errorf("the history does not say %q:\n%s", want, story)

@@ -201,7 +201,7 @@ func (a *CaseAction) do(c feedback.Case, at feedback.Time, k cases.Clock) (feedb
 		return cases.Reopen(c, a.Why, by, at, k)
 	case ActionNote:
 		if strings.TrimSpace(a.Why) == "" {
-			return c, fmt.Errorf("the text of the note: %w", ErrMissing)
+			return c, fmt.Errorf("a note needs its text: %w", ErrMissing)
 		}
 		return cases.Note(c, by, a.Why, at), nil
 	}
@@ -211,7 +211,7 @@ func (a *CaseAction) do(c feedback.Case, at feedback.Time, k cases.Clock) (feedb
 func (a *CaseAction) assign(c feedback.Case, at feedback.Time) (feedback.Case, error) {
 	switch {
 	case a.To == CaseAssignment{}:
-		return c, fmt.Errorf("a queue, an owner or a priority: %w", ErrMissing)
+		return c, fmt.Errorf("a case is moved to a queue or an owner, or gets a priority: %w", ErrMissing)
 	case c.Status == feedback.CaseClosed:
 		return c, fmt.Errorf("cannot assign a case that is %s: %w", c.Status, ErrTransition)
 	}
@@ -247,9 +247,9 @@ func (e *Engine) Correct(ctx context.Context, c Correction) (*Item, error) {
 	case strings.TrimSpace(c.By.Name) == "":
 		return nil, fmt.Errorf("who corrects: %w", ErrMissing)
 	case strings.TrimSpace(c.Why) == "":
-		return nil, fmt.Errorf("labels are corrected for a reason: %w", ErrMissing)
+		return nil, fmt.Errorf("a correction needs its reason: %w", ErrMissing)
 	case len(change.Add) == 0 && len(change.Remove) == 0 && change.Sentiment == nil:
-		return nil, fmt.Errorf("a theme to add or to remove, or a sentiment: %w", ErrMissing)
+		return nil, fmt.Errorf("a correction adds or removes a theme, or gives a sentiment: %w", ErrMissing)
 	}
 	it, err := e.Item(ctx, c.Item)
 	if err != nil {

@@ -103,7 +103,7 @@ func (a *DeliveryAction) check() error {
 	case strings.TrimSpace(a.By.Name) == "":
 		return fmt.Errorf("who acts: %w", ErrMissing)
 	case a.Action == ActionDrop && strings.TrimSpace(a.Why) == "":
-		return fmt.Errorf("a delivery is dropped for a reason: %w", ErrMissing)
+		return fmt.Errorf("to drop a delivery the reason must be given: %w", ErrMissing)
 	case a.Key == "" && a.All == nil:
 		return fmt.Errorf("the key of a delivery, or which: %w", ErrMissing)
 	}

@@ -13,6 +13,11 @@
 //	report, err := eng.Ingest(ctx, "app", feedback.Item{ExternalID: "42", Survey: feedback.NPS, Score: new(3.0)})
 //
 // What an acknowledged item is promised, and what not, stands in the documentation of Ingest.
+//
+// An Engine has a State, whose methods are its own: Cases, Deliveries, Metric and the other queries, and what people do,
+// such as ActOnDeliveries. The State has a CaseDesk, whose methods are those that work on a case, such as AttemptCase.
+// OpenState gives a State without an engine, and Dial a Client of an engine in another process; Queries is what all of
+// them answer.
 package engine
 
 import (
@@ -80,7 +85,8 @@ type Options struct {
 	Profile  Profile        // Defaults to Server.
 	Logger   zerolog.Logger // Defaults to no log.
 	Events   Events
-	// Native are plugins of the host itself, which the program names native:NAME.
+	// Native are plugins of the host itself, which the program names native:NAME. Those that the closedloop command brings
+	// along are packages too: a host that wants native:csv imports plugins/csv and hands over {"csv": csv.Plugin}.
 	Native map[string]sdk.Plugin
 	// Intake is how many calls of Ingest may wait at once. Defaults to 1024.
 	Intake int
@@ -97,7 +103,7 @@ type Options struct {
 	Building func(plugin string)
 }
 
-// Engine is a running program. It is safe for concurrent use.
+// Engine is a running program. The methods of its State are its own. It is safe for concurrent use.
 type Engine struct {
 	*State
 	opts    Options

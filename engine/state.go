@@ -23,7 +23,8 @@ import (
 	"github.com/closedloop/closedloop/sdk/feedback"
 )
 
-// State is what a program remembers. Its queries see the last durable commit, and never wait for a writer.
+// State is what a program remembers, with the CaseDesk at which people work on its cases. Its queries see the last durable
+// commit, and never wait for a writer.
 type State struct {
 	CaseDesk
 

@@ -144,7 +144,7 @@ var priorities = []string{"low", "normal", "high", "urgent"}
 
 // Lapse notes that a rule's effect no longer holds. The case stays open: a person decides.
 func Lapse(c feedback.Case, rule, effect string, at feedback.Time) feedback.Case {
-	return line(c, at, Lapsed, rule, fmt.Sprintf("rule %s no longer asks for this %s", rule, effect))
+	return line(c, at, Lapsed, rule, fmt.Sprintf("rule %s no longer asks for its %s", rule, effect))
 }
 
 // Correct notes that a person has corrected the labels of the feedback.
@@ -222,7 +222,7 @@ func Resolve(c feedback.Case, r Resolution, by string, at feedback.Time) (feedba
 	}
 	r.onto(&c)
 	if c.Outcome == "" {
-		return c, fmt.Errorf("a case is resolved with an outcome: %w", ErrMissing)
+		return c, fmt.Errorf("to resolve a case its outcome must be given: %w", ErrMissing)
 	}
 	end(&c, at)
 	c.Status = feedback.CaseResolved
@@ -250,7 +250,10 @@ func Close(c feedback.Case, r Resolution, by string, at feedback.Time) (feedback
 			missing = append(missing, f.name)
 		}
 	}
-	if len(missing) > 0 {
+	if n := len(missing); n > 0 {
+		if n > 1 {
+			missing = append(missing[:n-2], missing[n-2]+" and "+missing[n-1])
+		}
 		return c, fmt.Errorf("to close a case its %s must be given: %w", strings.Join(missing, ", "), ErrMissing)
 	}
 	end(&c, at)
@@ -264,7 +267,7 @@ func Reopen(c feedback.Case, why, by string, at feedback.Time, k Clock) (feedbac
 		return c, cannot("reopen", c)
 	}
 	if strings.TrimSpace(why) == "" {
-		return c, fmt.Errorf("a case is reopened for a reason: %w", ErrMissing)
+		return c, fmt.Errorf("to reopen a case the reason must be given: %w", ErrMissing)
 	}
 	c.Past = append(slices.Clip(c.Past), feedback.CaseRound{
 		OpenedAt: c.Since(), RespondedAt: c.RespondedAt, BreachedAt: c.BreachedAt, OverdueAt: c.OverdueAt,

@@ -93,7 +93,7 @@ func TestAWholeStory(t *testing.T) {
 	if c.RespondedAt != hours(140) || c.DueAt != 0 || c.Status != feedback.CaseInProgress {
 		t.Errorf("attempted: %+v", c)
 	}
-	if _, err := Close(c, Resolution{Outcome: "refunded"}, "anna", hours(150)); !errors.Is(err, ErrMissing) || !strings.Contains(err.Error(), "root cause, action") {
+	if _, err := Close(c, Resolution{Outcome: "refunded"}, "anna", hours(150)); !errors.Is(err, ErrMissing) || !strings.Contains(err.Error(), "root cause and action") {
 		t.Errorf("closed without a cause: %v", err)
 	}
 	c, err = Resolve(c, Resolution{Outcome: "refunded", RootCause: "packaging"}, "anna", hours(150))

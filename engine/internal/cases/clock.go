@@ -30,7 +30,7 @@ func Hold(c feedback.Case, customer bool, why, by string, at feedback.Time, k Cl
 		return c, cannot("hold", c)
 	}
 	if strings.TrimSpace(why) == "" {
-		return c, fmt.Errorf("a case is held for a reason: %w", ErrMissing)
+		return c, fmt.Errorf("to hold a case the reason must be given: %w", ErrMissing)
 	}
 	c.Status = feedback.CaseOnHold
 	if customer {

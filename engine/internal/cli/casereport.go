@@ -21,7 +21,12 @@ func (a *app) caseReport() *cobra.Command {
 		Use:   "report",
 		Short: "Tell how well the loop is closed",
 		Long: `report tells of the cases opened or reopened in a time: how many were answered and resolved as promised, with the 95 %
-interval, how long that took, what came of them, and which detractors nobody has a case for.`,
+interval, how long that took, what came of them, and which detractors nobody has a case for.
+
+A promise counts when it was kept or its time is over. A case that is reopened counts as opened once more. Recovered are
+the customers who answered again after a resolution and gave a better score than before. At risk is the account value
+(customer.arr) of accounts with open cases, and past a promise that of those which wait longer than was promised;
+affected are all accounts with a case of the time.`,
 		Example: "  closedloop cases report --since 30d\n  closedloop cases report --since 30d --queue care --html report.html",
 		Args:    exact(0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -34,7 +39,7 @@ interval, how long that took, what came of them, and which detractors nobody has
 					return err
 				}
 				if page != "" {
-					if err := writeReport(page, r, s.zone); err != nil {
+					if err := writeReport(page, r, s); err != nil {
 						return err
 					}
 				}
@@ -53,9 +58,9 @@ interval, how long that took, what came of them, and which detractors nobody has
 	return cmd
 }
 
-func writeReport(path string, r *engine.CaseReport, zone *time.Location) error {
+func writeReport(path string, r *engine.CaseReport, s *session) error {
 	var b strings.Builder
-	if err := reportPage(&b, r, zone); err != nil {
+	if err := reportPage(&b, r, s.name, s.zone); err != nil {
 		return err
 	}
 	return os.WriteFile(path, []byte(b.String()), 0o644)
@@ -101,7 +106,7 @@ func (a *app) reportText(s *session, r *engine.CaseReport) {
 	f.add("resolution", promised(&r.Resolution))
 	f.add("reopened", ofAll(r.Reopened, "resolution"))
 	f.add("recovered", ofAll(r.Recovered, "later answer"))
-	f.add("detractors", ofAll(r.Detractors, "answer")+" with a case")
+	f.add("detractors", ofAll(r.Detractors, "detractor")+map[bool]string{true: " with a case"}[r.Detractors.Of > 0])
 	for _, id := range r.Missed {
 		f.add("", string(id)+" has none")
 	}

@@ -17,10 +17,11 @@ import (
 var reportTemplate string
 
 // reportPage writes a report as one page that needs nothing else: no script, no font and no picture from elsewhere.
-func reportPage(w io.Writer, r *engine.CaseReport, zone *time.Location) error {
+func reportPage(w io.Writer, r *engine.CaseReport, program string, zone *time.Location) error {
 	t, err := template.New("report").Funcs(template.FuncMap{
 		"grouped": grouped, "count": count, "percent": percent, "took": took, "lead": lead, "tile": newTile, "risks": newRisks,
-		"short": shortShare, "parts": shareParts, "waits": waits, "age": age,
+		"program": func() string { return program },
+		"short":   shortShare, "parts": shareParts, "waits": waits, "age": age,
 		"instant": func(t feedback.Time) string { return instant(t, zone) },
 		"name":    func(s any) string { return clean(fmt.Sprint(s), oneLine) },
 		"whisker": whisker, "barOf": barOf, "riskBar": riskBar, "whole": whole,
@@ -38,7 +39,7 @@ func lead(r *engine.CaseReport) string {
 	}
 	var said []string
 	if p := r.Response; p.Of > 0 {
-		said = append(said, fmt.Sprintf("%s of %s were answered in time", shortShare(p.Share), count(p.Of, "promise")))
+		said = append(said, fmt.Sprintf("%s of %s %s given in time", shortShare(p.Share), count(p.Of, "promised response"), map[bool]string{true: "was", false: "were"}[p.Of == 1]))
 	}
 	if r.Open > 0 {
 		said = append(said, count(r.Open, "case")+" of this time "+verb(r.Open)+" open")

@@ -30,7 +30,7 @@ func TestReportPage(t *testing.T) {
 	}
 	for name, r := range map[string]*engine.CaseReport{"full": r, "empty": {}} {
 		var b strings.Builder
-		if err := reportPage(&b, r, time.UTC); err != nil {
+		if err := reportPage(&b, r, "small", time.UTC); err != nil {
 			t.Fatal(err)
 		}
 		page := b.String()
@@ -65,7 +65,7 @@ func TestReportLead(t *testing.T) {
 	for want, r := range map[string]*engine.CaseReport{
 		"No case was opened in this time.": {},
 		"Nothing is open.":                 {CaseGroup: engine.CaseGroup{Opened: 1, Resolved: 1}},
-		"67 % of 3 promises were answered in time; 2 cases of this time are open; 12,500 of account value is at risk; 1 detractor is without a case.": busy,
+		"67 % of 3 promised responses were given in time; 2 cases of this time are open; 12,500 of account value is at risk; 1 detractor is without a case.": busy,
 	} {
 		if got := lead(r); got != want {
 			t.Errorf("%s, want %s", got, want)

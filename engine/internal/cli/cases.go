@@ -2,8 +2,11 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"regexp"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -85,7 +88,7 @@ func (a *app) acting(action engine.Action, short, example string, flags func(*pf
 				act.By.Roles = roles
 				c, err := s.ActOnCase(cmd.Context(), act)
 				if err != nil {
-					return err
+					return lacking(err, cmd.CommandPath()+" "+args[0]+example)
 				}
 				return a.caseStands(s, &c)
 			})
@@ -100,6 +103,16 @@ func (a *app) acting(action engine.Action, short, example string, flags func(*pf
 		flags(f, &act)
 	}
 	return cmd
+}
+
+// lacking adds to an error of what has to be said how that is said.
+func lacking(err error, example string) error {
+	if !errors.Is(err, engine.ErrMissing) {
+		return err
+	}
+	f := diagnose(err)
+	f.hint = "such as: " + example
+	return f
 }
 
 // caseStands tells how a case stands after somebody has done something to it.
@@ -184,7 +197,7 @@ func (a *app) caseText(s *session, c *feedback.Case) {
 	f.add("queue", c.Queue)
 	f.add("owner", c.Owner)
 	f.add("priority", c.Priority)
-	f.add("customer", c.Customer)
+	a.caseCustomer(s, c, &f)
 	if c.Value != nil {
 		f.add("value", number(*c.Value))
 	}
@@ -222,9 +235,42 @@ func (a *app) caseText(s *session, c *feedback.Case) {
 	}
 	t := indented(text(""), text(""), text(""), elastic(""))
 	for _, h := range c.History {
-		t.add(instant(h.At, s.zone), h.Kind, h.By, h.Note)
+		t.add(instant(h.At, s.zone), h.Kind, h.By, localized(h.Note, s.zone))
 	}
 	t.write(a.std.Out, a.std.Width)
+}
+
+// caseCustomer adds who the customer is, what was said, and whether an answer is welcome. A case may outlive its feedback.
+func (a *app) caseCustomer(s *session, c *feedback.Case, f *facts) {
+	it, err := s.Item(context.Background(), c.Item)
+	if err != nil {
+		f.add("customer", c.Customer)
+		return
+	}
+	customer := it.Customer
+	customer.ID, customer.Email = "", ""
+	f.add("customer", joined(", ", c.Customer, customerLine(&customer)))
+	if it.Contactable != nil && !*it.Contactable {
+		f.add("contact", "not allowed")
+	}
+	f.add("gave", scoreLine(it))
+	f.add("said", cut(clean(joined(": ", it.Title, it.Text), oneLine), saidColumns))
+}
+
+// saidColumns is how much of what a customer said stands in a case; closedloop show item has it all.
+const saidColumns = 400
+
+var stamps = regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`)
+
+// localized writes the times in a text of the engine in the program's time zone, as the times beside it are.
+func localized(text string, zone *time.Location) string {
+	return stamps.ReplaceAllStringFunc(text, func(stamp string) string {
+		at, err := time.Parse(time.RFC3339, stamp)
+		if err != nil {
+			return stamp
+		}
+		return instant(feedback.TimeOf(at), zone)
+	})
 }
 
 func lateness(at string, late feedback.Time) string {

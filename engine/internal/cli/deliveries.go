@@ -14,6 +14,7 @@ import (
 
 	"github.com/closedloop/closedloop/engine"
 	"github.com/closedloop/closedloop/sdk/feedback"
+	"github.com/closedloop/closedloop/sdk/suggest"
 )
 
 func (a *app) deliveriesCommand() *cobra.Command {
@@ -71,6 +72,26 @@ func (f *deliveryFlags) query(a *app, s *session) (q engine.DeliveryQuery, err e
 	return q, err
 }
 
+// knownDestination refuses a destination of which there is nothing: it is rather misspelt.
+func (s *session) knownDestination(ctx context.Context, id string) error {
+	if id == "" {
+		return nil
+	}
+	all, err := s.Destinations(ctx)
+	if err != nil {
+		return err
+	}
+	var known []string
+	for i := range all {
+		known = append(known, all[i].ID)
+	}
+	if slices.Contains(known, id) {
+		return nil
+	}
+	hint := cmp.Or(suggest.DidYouMean(id, known), "closedloop deliveries status lists them")
+	return usage(hint, "--destination: there is no destination %q", id)
+}
+
 func (a *app) showDeliveries() *cobra.Command {
 	var f deliveryFlags
 	var limit filters
@@ -89,7 +110,10 @@ func (a *app) showDeliveries() *cobra.Command {
 			return page, err
 		}
 		q.Limit, q.NoBody = limit.limit, !a.json
-		return s.Deliveries(ctx, q)
+		if page, err = s.Deliveries(ctx, q); err == nil && len(page.Deliveries) == 0 {
+			err = s.knownDestination(ctx, q.Destination)
+		}
+		return page, err
 	}
 	return listed(a, limited(cmd, &limit), ask, a.deliveriesTable)
 }
@@ -102,12 +126,20 @@ func (a *app) deliveriesTable(s *session, page engine.DeliveryPage) {
 	t := newTable(ident("key"), narrow("destination"), text("state"), text("kind"), ident("item"), text("since"), digits("attempts"), text("next"), elastic("why"))
 	for i := range page.Deliveries {
 		d := &page.Deliveries[i]
-		t.add(d.Key, d.Destination, string(d.State), d.Kind, string(d.Item), instant(d.CreatedAt, s.zone), strconv.Itoa(d.Attempts), instant(d.NextAt, s.zone), undelivered(d))
+		t.add(d.Key, d.Destination, string(d.State), d.Kind, string(d.Item), instant(d.CreatedAt, s.zone), strconv.Itoa(d.Attempts), nextTry(d, s), undelivered(d))
 	}
 	t.write(a.std.Out, a.std.Width)
 	if page.Next != "" {
 		fmt.Fprintf(a.std.Out, "\nmore: --after %s\n", page.Next)
 	}
+}
+
+// nextTry says when a delivery is tried again; one that was given up is not.
+func nextTry(d *engine.Delivery, s *session) string {
+	if d.State == engine.DeliveryDead {
+		return ""
+	}
+	return moment(d.NextAt, s.zone)
 }
 
 // undelivered says why a delivery has not reached its destination.
@@ -172,7 +204,7 @@ func (a *app) deliveryText(s *session, d *engine.Delivery) {
 	f.add("since", instant(d.CreatedAt, s.zone))
 	f.add("replayed", instant(d.ReplayedAt, s.zone))
 	f.add("attempts", strconv.Itoa(d.Attempts))
-	f.add("next", instant(d.NextAt, s.zone))
+	f.add("next", nextTry(d, s))
 	f.add("died", instant(d.DiedAt, s.zone))
 	f.add("dead letter", d.Letter)
 	f.add("why", undelivered(d))
@@ -268,7 +300,10 @@ func (a *app) actOnDeliveries(ctx context.Context, x *deliveryAct, typed []strin
 			}
 			act.All, act.Rehearse = &q, act.Rehearse || !x.yes
 			total.Rehearse = act.Rehearse
-			if total.DeliveryResult, err = s.ActOnDeliveries(ctx, act); err != nil {
+			if total.DeliveryResult, err = s.ActOnDeliveries(ctx, act); err == nil && total.Done == 0 {
+				err = s.knownDestination(ctx, q.Destination)
+			}
+			if err != nil {
 				return err
 			}
 			return a.tellActed(&total)
@@ -317,8 +352,12 @@ func (a *app) tellActed(r *acted) error {
 
 func (a *app) deliveriesStatus() *cobra.Command {
 	return listed(a, &cobra.Command{
-		Use:     "status",
-		Short:   "Show how the destinations stand",
+		Use:   "status",
+		Short: "Show how the destinations stand",
+		Long: `status shows what each destination does, what waits for it and what was given up. A destination that failed several times
+in a row is left alone for a time, so that nothing is tried in vain: its breaker is open. Then a single message tries
+whether it works again (half open). What waits meanwhile loses no attempts. Sent and failed count attempts since the
+engine was started.`,
 		Example: "  closedloop deliveries status -C examples/retail",
 	}, func(ctx context.Context, s *session) ([]engine.DestinationState, error) { return s.Destinations(ctx) }, a.destinationsTable)
 }
@@ -335,7 +374,7 @@ func (a *app) destinationsTable(s *session, all []engine.DestinationState) {
 		if m := d.Serving; m != nil {
 			sent, failed = grouped(int(m.Sent)), grouped(int(m.Failed))
 		}
-		t.add(d.ID, stateOf(d, s), grouped(d.Waiting), instant(d.Oldest, s.zone), instant(d.NextAt, s.zone), grouped(d.Dead), sent, failed, d.LastError)
+		t.add(d.ID, stateOf(d, s), grouped(d.Waiting), instant(d.Oldest, s.zone), moment(d.NextAt, s.zone), grouped(d.Dead), sent, failed, d.LastError)
 	}
 	t.write(a.std.Out, a.std.Width)
 }
@@ -360,7 +399,7 @@ func stateOf(d *engine.DestinationState, s *session) string {
 	case m.Trouble != "":
 		return "held up: " + m.Trouble
 	case m.Breaker != "closed":
-		return joined(" ", "breaker "+strings.ReplaceAll(m.Breaker, "_", " "), until(m.Resting, s))
+		return joined(" ", "left alone", until(m.Resting, s), "(breaker "+strings.ReplaceAll(m.Breaker, "_", " ")+")")
 	case m.Resting != 0:
 		return "left alone " + until(m.Resting, s)
 	}
@@ -371,5 +410,5 @@ func until(t feedback.Time, s *session) string {
 	if t == 0 {
 		return ""
 	}
-	return "until " + instant(t, s.zone)
+	return "until " + moment(t, s.zone)
 }

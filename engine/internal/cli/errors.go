@@ -151,6 +151,9 @@ func diagnose(err error) *failure {
 	default:
 		f.code, f.hint = plainCode(err)
 	}
+	for _, plain := range []error{engine.ErrMissing, engine.ErrTransition} { // what stands before says it already
+		f.message = strings.TrimSuffix(f.message, ": "+plain.Error())
+	}
 	if errors.Is(err, engine.ErrFull) {
 		f.hint = "free some space and run it again; an engine that runs goes on by itself"
 	}
@@ -214,7 +217,7 @@ func plainCode(err error) (code int, hint string) {
 	case errors.Is(err, engine.ErrNamed):
 		return exitInput, "name the request instead, by its number"
 	case errors.Is(err, engine.ErrMissing):
-		return exitInput, "--help of the command tells what is needed"
+		return exitInput, "--help of the command tells what is needed, and how to say it"
 	case errors.Is(err, engine.ErrBackupDamaged):
 		return exitFailed, "take another copy of the file, or restore what was made before it"
 	case errors.Is(err, engine.ErrTransition):

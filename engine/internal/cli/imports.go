@@ -67,7 +67,7 @@ func (a *app) importFiles(ctx context.Context, o engine.ImportOptions) (err erro
 	tell := &progress{w: a.std.Err, on: a.std.TTY}
 	r, err := by.Import(ctx, o, func(n, _ int) { tell.say("%s read ...", count(n, "row")) })
 	tell.clear()
-	if r == nil {
+	if r == nil || err != nil && r.Read == 0 {
 		return err
 	}
 	if a.json {

@@ -51,7 +51,7 @@ func (a *app) imported(r *engine.Imported) {
 	if !r.DryRun && len(r.Batches) > 0 {
 		fmt.Fprintln(w)
 		for _, batch := range r.Batches {
-			fmt.Fprintln(w, clean("to take it back: closedloop import undo '"+batch+"'", oneLine))
+			fmt.Fprintln(w, clean("to take it back: closedloop import undo '"+batch+"' --why REASON", oneLine))
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/rs/zerolog"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/closedloop/closedloop/engine"
 	"github.com/closedloop/closedloop/sdk/feedback"
+	"github.com/closedloop/closedloop/sdk/suggest"
 )
 
 // worker is what can change a program's state: an engine of this process or a client of one of another.
@@ -42,7 +44,7 @@ func (a *app) either(ctx context.Context) (s *session, by worker, done func() er
 	if client == nil {
 		by, done = eng, func() error { return closeEngine(ctx, eng) }
 	}
-	return &session{Queries: by, zone: p.Timezone, dir: dir}, by, done, nil
+	return &session{Queries: by, zone: p.Timezone, name: p.Name, dir: dir}, by, done, nil
 }
 
 func (a *app) labelCommand() *cobra.Command {
@@ -92,10 +94,19 @@ func (a *app) correct(ctx context.Context, typed string, c engine.Correction) (e
 	if c.Item, err = s.item(ctx, typed); err != nil {
 		return err
 	}
-	it, err := by.Correct(ctx, c)
+	before, err := s.Item(ctx, c.Item)
 	if err != nil {
 		return err
 	}
+	known, err := s.Themes(ctx, engine.MetricQuery{})
+	if err != nil {
+		return err
+	}
+	it, err := by.Correct(ctx, c)
+	if err != nil {
+		return lacking(err, "closedloop label "+typed+" --remove shipping --add packaging/opening --why 'difficult to open, not damaged'")
+	}
+	a.oddThemes(&c, before, known)
 	if a.json {
 		return a.printJSON(it)
 	}
@@ -103,12 +114,44 @@ func (a *app) correct(ctx context.Context, typed string, c engine.Correction) (e
 	for i := range it.Labels.Themes {
 		themes = append(themes, string(it.Labels.Themes[i].Path))
 	}
-	_, err = fmt.Fprintf(a.cleaned(), "%s has %s", it.ID, cmp.Or(strings.Join(themes, ", "), "no theme"))
+	line := string(it.ID) + " has " + cmp.Or(strings.Join(themes, ", "), "no theme")
 	if it.Queue != "" {
-		_, err = fmt.Fprintf(a.cleaned(), ", and is routed to %s", it.Queue)
+		line += ", and is routed to " + it.Queue
+		if before.Queue != "" && before.Queue != it.Queue {
+			line += ", no longer to " + before.Queue
+		}
 	}
-	fmt.Fprintln(a.std.Out)
+	_, err = fmt.Fprintln(a.cleaned(), line)
 	return err
+}
+
+// oddThemes warns of themes that were probably misspelt: what the item gets and no other feedback has, and what is taken
+// from it and it did not have.
+func (a *app) oddThemes(c *engine.Correction, before *engine.Item, known []engine.Theme) {
+	warn := func(path feedback.ThemePath, what string, candidates []string) {
+		if near := suggest.DidYouMean(string(path), candidates); near != "" {
+			what += "; " + near
+		}
+		fmt.Fprintf(a.std.Err, "closedloop: warning: %s\n", clean(fmt.Sprintf("the theme %q: %s", path, what), oneLine))
+	}
+	var all, had []string
+	for i := range known {
+		all = append(all, string(known[i].Theme))
+	}
+	for i := range before.Labels.Themes {
+		had = append(had, string(before.Labels.Themes[i].Path))
+	}
+	for _, path := range c.Add {
+		if !slices.Contains(all, string(path)) {
+			warn(path, "no other feedback has it (label ... --remove takes it back)", all)
+		}
+	}
+	for _, path := range c.Remove {
+		below := func(theme string) bool { return theme == string(path) || strings.HasPrefix(theme, string(path)+"/") }
+		if !slices.ContainsFunc(had, below) {
+			warn(path, "the item did not have it", had)
+		}
+	}
 }
 
 func (a *app) customerCommand() *cobra.Command {
@@ -121,7 +164,7 @@ func (a *app) customerCommand() *cobra.Command {
 			return a.asked(cmd.Context(), func(s *session) error {
 				story, err := s.Customer(cmd.Context(), args[0])
 				if errors.Is(err, engine.ErrNotFound) {
-					return usage("closedloop show items --json tells the customers' ids", "there is no feedback of a customer %q", args[0])
+					return usage("closedloop show items --json tells the ids of customers, and closedloop cases list those who have a case", "there is no feedback of a customer %q", args[0])
 				}
 				if err != nil {
 					return err

@@ -18,6 +18,7 @@ func (a *app) metricCommand() *cobra.Command {
 	var q engine.MetricQuery
 	var f filters
 	var until, every string
+	var asCSV bool
 	cmd := &cobra.Command{
 		Use:     "metric [MEASURE]",
 		Aliases: []string{"metrics"},
@@ -27,11 +28,13 @@ survey: nps; csat, as the share of the two best answers; ces, stars and others, 
 what there is. Days, weeks from Monday and months are those of the program's timezone.
 
 --compare tells the difference to the time before and how often chance alone makes as great a one: p for each value,
-and q corrected for as many values as are compared.`,
+and q corrected for as many values as are compared. Below stands what is beyond chance: q at most 0.05. The time before is
+as long as the chosen one; when that is whole months, it is as many whole months.`,
 		Example: `  closedloop metric -C examples/retail
   closedloop metric nps --by theme --since 30d --compare
+  closedloop metric nps --by theme --since 2026-03-01 --until 2026-03-31 --compare
   closedloop metric nps --by theme --value packaging --every week
-  closedloop metric share --by theme --since 2026-03-01 --until 2026-03-31 --json`,
+  closedloop metric items --by theme --every month --csv`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 1 {
 				return usage("one at a time", "%s: found %d measures, expected one", cmd.CommandPath(), len(args))
@@ -45,6 +48,7 @@ and q corrected for as many values as are compared.`,
 	cmd.Flags().BoolVar(&q.Compare, "compare", false, "compare with the time before --since")
 	f.addSince(cmd)
 	cmd.Flags().StringVar(&until, "until", "", "only until the day of this `time`, inclusive, given like --since")
+	cmd.Flags().BoolVar(&asCSV, "csv", false, "write the figures as CSV: those of each period, or else of each value")
 	cmd.Flags().IntVar(&f.limit, "limit", 20, "list at most `n` values")
 	cmd.PreRunE = func(*cobra.Command, []string) error { return f.check() }
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -53,7 +57,10 @@ and q corrected for as many values as are compared.`,
 			if err != nil {
 				return err
 			}
-			if len(args) == 0 {
+			switch {
+			case asCSV && (a.json || len(args) == 0):
+				return usage("closedloop metric nps --by theme --csv", "--csv is of a measure, and goes without --json")
+			case len(args) == 0:
 				return a.overview(measures)
 			}
 			q.Measure, q.Every, q.Limit = args[0], engine.Period(every), f.limit
@@ -74,10 +81,13 @@ and q corrected for as many values as are compared.`,
 			if err := a.knownValue(cmd, s, &q, r); err != nil {
 				return err
 			}
-			if a.json {
+			switch {
+			case a.json:
 				return a.printJSON(r)
+			case asCSV:
+				return a.metricCSV(r)
 			}
-			a.metricText(r)
+			a.metricText(r, measures)
 			return nil
 		})
 	}
@@ -157,9 +167,9 @@ func (a *app) overview(measures []engine.Measure) error {
 }
 
 // metricText writes a metric for people: values in lines, or the periods of the only one.
-func (a *app) metricText(r *engine.MetricResult) {
+func (a *app) metricText(r *engine.MetricResult, measures []engine.Measure) {
 	if len(r.Values) == 0 {
-		a.none("feedback of a " + r.Dimension + " in that time")
+		a.none("feedback of a " + r.Dimension + " in that time" + thereIs(r.Measure, measures))
 		return
 	}
 	fmt.Fprintln(a.std.Out, clean(metricTitle(r), oneLine))
@@ -190,6 +200,39 @@ func (a *app) metricText(r *engine.MetricResult) {
 	if r.More > 0 {
 		fmt.Fprintf(a.std.Out, "and %s more: --limit\n", grouped(r.More))
 	}
+	if r.Before != nil {
+		fmt.Fprintln(a.std.Out, clean(beyondChance(r), oneLine))
+	}
+}
+
+// thereIs tells of which time there is feedback.
+func thereIs(measure string, measures []engine.Measure) string {
+	if measure == engine.MeasureShare {
+		measure = engine.MeasureItems
+	}
+	for i := range measures {
+		if m := &measures[i]; m.Measure == measure && m.From != "" {
+			return "; there is some from " + m.From + " to " + m.To
+		}
+	}
+	return ""
+}
+
+// surely is the share of false alarms up to which a change is told as one.
+const surely = 0.05
+
+// beyondChance says in a sentence which of the listed values have changed by more than chance makes.
+func beyondChance(r *engine.MetricResult) string {
+	var changed []string
+	for i := range r.Values {
+		if v := &r.Values[i]; v.Change != nil && v.Change.Value != nil && v.Change.Q <= surely {
+			changed = append(changed, cmp.Or(v.Value, "all")+" "+changeCells(r.Statistic, v.Change)[1])
+		}
+	}
+	if len(changed) == 0 {
+		return "nothing here changed by more than chance makes"
+	}
+	return "beyond chance: " + strings.Join(changed, ", ")
 }
 
 func metricTitle(r *engine.MetricResult) string {
@@ -209,7 +252,7 @@ func metricTitle(r *engine.MetricResult) string {
 // metricPeriods writes the periods of one value, one below the other.
 func (a *app) metricPeriods(r *engine.MetricResult) {
 	v := &r.Values[0]
-	t := newTable(text("from"), text("to"), digits("n"), digits(valueTitle(r.Statistic)), text("95 % interval"), text(""))
+	t := newTable(text("from"), text("to"), digits("n"), digits(valueTitle(r.Statistic)), text("95 % interval"), text(axis(r.Statistic)))
 	draw := drawing(r.Statistic, v.Periods)
 	for i := range v.Periods {
 		p := &v.Periods[i]
@@ -300,7 +343,7 @@ func probability(p float64) string {
 
 func curveTitle(r *engine.MetricResult) string {
 	if r.Every == "" {
-		return ""
+		return axis(r.Statistic)
 	}
 	return "each " + string(r.Every)
 }

@@ -58,6 +58,16 @@ func (p scale) figure(f *engine.Figure) string {
 	return strings.TrimRight(string(row), " ")
 }
 
+// scoreAxis stands above drawn scores, as wide as they can be.
+const scoreAxis = "-100        0       +100"
+
+func axis(s engine.Statistic) string {
+	if s == engine.NetPromoterScore {
+		return scoreAxis
+	}
+	return ""
+}
+
 // mostColumns bounds a curve: of more periods the latest are drawn.
 const mostColumns = 40
 

@@ -16,6 +16,7 @@ type session struct {
 	engine.Queries
 	io.Closer
 	zone *time.Location
+	name string // of the program
 	dir  string // the state directory
 }
 
@@ -55,7 +56,7 @@ func (a *app) open(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &session{zone: p.Timezone}
+	s := &session{zone: p.Timezone, name: p.Name}
 	if s.dir, err = a.stateDir(p); err != nil {
 		return nil, err
 	}

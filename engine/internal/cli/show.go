@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -212,9 +213,17 @@ func (a *app) showCases() *cobra.Command {
 			}
 		}
 		q.Status, q.Limit = feedback.CaseStatus(status), f.limit
+		if !a.json {
+			q.Limit++ // one that is not listed tells that there are more
+		}
 		return s.Cases(ctx, q)
 	}
-	return listed(a, limited(cmd, &f), ask, a.casesTable)
+	return listed(a, limited(cmd, &f), ask, func(s *session, cases []feedback.Case) {
+		a.casesTable(s, cases[:min(len(cases), f.limit)])
+		if len(cases) > f.limit {
+			fmt.Fprintf(a.std.Out, "\nand more than these %s: --limit\n", grouped(f.limit))
+		}
+	})
 }
 
 func (a *app) showAlerts() *cobra.Command {

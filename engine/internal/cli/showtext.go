@@ -144,14 +144,14 @@ func (a *app) casesTable(s *session, cases []feedback.Case) {
 		a.none("cases")
 		return
 	}
-	t := newTable(ident("id"), text("status"), narrow("queue"), narrow("owner"), text("priority"), text("opened"), text("due"), ident("item"), elastic("rule"))
+	t := newTable(ident("id"), text("status"), narrow("queue"), narrow("owner"), text("priority"), text("opened"), text("due"), narrow("customer"), ident("item"), elastic("rule"))
 	for i := range cases {
 		c := &cases[i]
 		due := instant(cmp.Or(c.DueAt, c.ResolveBy), s.zone)
 		if c.DueAt != 0 && c.BreachedAt != 0 || c.OverdueAt != 0 {
 			due += " late"
 		}
-		t.add(string(c.ID), string(c.Status), c.Queue, c.Owner, c.Priority, instant(c.OpenedAt, s.zone), due, string(c.Item), c.Rule)
+		t.add(string(c.ID), string(c.Status), c.Queue, c.Owner, c.Priority, instant(c.OpenedAt, s.zone), due, c.Customer, string(c.Item), c.Rule)
 	}
 	t.write(a.std.Out, a.std.Width)
 }

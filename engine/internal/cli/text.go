@@ -176,6 +176,14 @@ func instant(t feedback.Time, zone *time.Location) string {
 	return t.Std().In(zone).Format("2006-01-02 15:04")
 }
 
+// moment writes a time in the program's time zone, to the second: of what is soon.
+func moment(t feedback.Time, zone *time.Location) string {
+	if t == 0 {
+		return ""
+	}
+	return t.Std().In(zone).Format(time.DateTime)
+}
+
 // short returns the beginning of a hash such as sha256:0123...
 func short(hash string) string {
 	const digits = 12

@@ -69,6 +69,9 @@ func (l *loader) findCode(ref *source.Node, trust Trust) *code {
 	return c
 }
 
+// withCommand are the plugins that the closedloop command hands over.
+var withCommand = []string{"codebook", "csv", "slack", "smtp", "webhook"}
+
 func (l *loader) findNative(ref *source.Node, name string, trust Trust) *code {
 	c := &code{kind: KindNative, path: name}
 	if trust == TrustProcess {
@@ -84,6 +87,9 @@ func (l *loader) findNative(ref *source.Node, name string, trust Trust) *code {
 		}
 		if len(names) == 0 {
 			hint = "the program must be run by the Go program that brings the plugin along"
+		}
+		if slices.Contains(withCommand, name) {
+			hint = "the closedloop command brings it along; another Go program hands over " + name + ".Plugin of plugins/" + name + " in engine.Options.Native"
 		}
 		ref.ProblemHint("missing_plugin", hint, "nobody handed over a plugin named %q", name)
 		return c

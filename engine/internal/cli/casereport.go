@@ -26,7 +26,7 @@ interval, how long that took, what came of them, and which detractors nobody has
 A promise counts when it was kept or its time is over. A case that is reopened counts as opened once more. Recovered are
 the customers who answered again after a resolution and gave a better score than before. At risk is the account value
 (customer.arr) of accounts with open cases, and past a promise that of those which wait longer than was promised;
-affected are all accounts with a case of the time.`,
+affected are all accounts with a case of the time. A theme counts without those below it.`,
 		Example: "  closedloop cases report --since 30d\n  closedloop cases report --since 30d --queue care --html report.html",
 		Args:    exact(0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {

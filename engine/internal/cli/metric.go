@@ -168,8 +168,12 @@ func (a *app) overview(measures []engine.Measure) error {
 
 // metricText writes a metric for people: values in lines, or the periods of the only one.
 func (a *app) metricText(r *engine.MetricResult, measures []engine.Measure) {
-	if len(r.Values) == 0 {
-		a.none("feedback of a " + r.Dimension + " in that time" + thereIs(r.Measure, measures))
+	what := "feedback"
+	if r.Dimension != "" {
+		what += " of a " + r.Dimension
+	}
+	if none := len(r.Values) == 1 && r.Values[0].Total.N == 0 && r.Before == nil && r.Dimension == ""; none || len(r.Values) == 0 {
+		a.none(what + " in that time" + thereIs(r.Measure, measures))
 		return
 	}
 	fmt.Fprintln(a.std.Out, clean(metricTitle(r), oneLine))

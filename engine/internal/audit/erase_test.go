@@ -121,6 +121,34 @@ func TestABodyThatIsGoneUnsaidIsFound(t *testing.T) {
 	}
 }
 
+// An entry whose body was erased cannot be made to tell of somebody else, by saying which digest it had.
+func TestAnErasedEntryIsNotChanged(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	fill(t, s, 5)
+	erase(t, s, 2)
+	was := read(t, s, entryKey(2))
+	digest := sha256.Sum256(append([]byte("closedloop audit 1\n"), was...))
+	var e map[string]any
+	if err := json.Unmarshal(was, &e); err != nil {
+		t.Fatal(err)
+	}
+	e["who"], e["digest"] = "mallory", hex.EncodeToString(digest[:])
+	for _, sum := range []bool{true, false} {
+		if !sum {
+			delete(e, "sum")
+		}
+		forged, err := json.Marshal(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		update(t, s, func(tx *store.Tx) error { tx.Set(entryKey(2), forged); return nil })
+		if _, err := verify(t, s); err == nil {
+			t.Errorf("%s verifies", forged)
+		}
+	}
+}
+
 // Bodies that say the same have sums that differ: what an erased one said cannot be tried out.
 func TestBodiesAreSalted(t *testing.T) {
 	t.Parallel()

@@ -88,6 +88,7 @@ type verification struct {
 	at     Head
 	gone   map[uint64]bool // bodies that are gone and not yet said to be
 	erased int
+	summed bool // an entry had a sum: none of old comes behind it
 }
 
 func (v *verification) next(key, payload []byte) (bool, error) {
@@ -106,6 +107,8 @@ func (v *verification) next(key, payload []byte) (bool, error) {
 		return false, &DamageError{next, fmt.Sprintf("found entry %d in its place", e.N)}
 	case e.Prev != v.at.Digest:
 		return false, &DamageError{next, "the entry before it is not the one that it was written after"}
+	case e.Digest != "" && v.summed:
+		return false, &DamageError{next, "it says what its digest is, which entries of old alone do"}
 	case e.raw != nil && sumOf(e.raw) != e.Sum:
 		return false, &DamageError{next, "what it says is not what was said"}
 	case e.erased():
@@ -120,6 +123,7 @@ func (v *verification) next(key, payload []byte) (bool, error) {
 			delete(v.gone, n)
 		}
 	}
+	v.summed = v.summed || e.Sum != ""
 	v.at = Head{N: next, Digest: e.digest}
 	return true, nil
 }

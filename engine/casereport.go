@@ -125,6 +125,9 @@ func (s *State) CaseReport(_ context.Context, q CaseReportQuery) (*CaseReport, e
 	if q.Until == 0 {
 		q.Until = feedback.TimeOf(s.Clock()) + 1
 	}
+	if q.Until <= q.Since {
+		return nil, fmt.Errorf("%w: the report would end before it begins", ErrQuery)
+	}
 	r := &reporting{
 		q: q, owners: map[string]*CaseGroup{}, queues: map[string]*CaseGroup{},
 		results: map[string]int{}, outcomes: map[string]int{}, causes: map[string]int{},

@@ -119,7 +119,7 @@ func parseCursor(text string) (c cursor, err error) {
 	space, rest, _ := strings.Cut(text, "/")
 	number, name, ok := strings.Cut(rest, "/")
 	if c.number, err = strconv.ParseInt(number, 10, 64); err != nil || !ok || space != "o" && space != "x" {
-		return cursor{}, fmt.Errorf("found the cursor %q, expected DeliveryPage.Next of the page before", text)
+		return cursor{}, fmt.Errorf("%w: found the place %q, expected that which the page before names", ErrQuery, text)
 	}
 	c.dead, c.name = space == "x", name
 	return c, nil
@@ -140,13 +140,12 @@ func (q *DeliveryQuery) each(snap *store.Snapshot, yield func(Delivery) bool) er
 	if !more || q.State != "" && q.State != DeliveryDead {
 		return nil
 	}
-	dead, err := q.dead(snap)
+	dead, err := q.dead(snap, after)
 	if err != nil {
 		return err
 	}
-	for _, d := range dead {
-		behind := cmp.Or(cmp.Compare(after.number, int64(d.DiedAt)), cmp.Compare(d.Letter, after.name)) > 0
-		if (!after.dead || behind) && !yield(d) {
+	for i := range dead {
+		if !yield(dead[i]) {
 			return nil
 		}
 	}
@@ -193,22 +192,37 @@ func (q *DeliveryQuery) matches(d *Delivery) bool {
 		(q.Key == "" || strings.HasPrefix(d.Key, q.Key) || strings.HasPrefix(d.Letter, q.Key))
 }
 
-// dead returns the chosen dead deliveries, the one that died last first.
-func (q *DeliveryQuery) dead(snap *store.Snapshot) (out []Delivery, err error) {
+// dead returns the first of the chosen dead deliveries behind the cursor, the one that died last first: as many as a page
+// takes, and some more. It never holds many more than that.
+func (q *DeliveryQuery) dead(snap *store.Snapshot, after cursor) (out []Delivery, err error) {
+	most := max(q.Limit, deadBatch)
 	err = records.Each(snap, records.DeadLetterPrefix(), nil, false, func(l *feedback.DeadLetter) (bool, error) {
 		if l.Kind != feedback.DeadDelivery || l.Delivery == nil {
 			return true, nil
 		}
 		d := Delivery{Delivery: *l.Delivery, State: DeliveryDead, Letter: l.ID, Code: l.Code, Reason: l.Reason, DiedAt: l.At}
-		if q.matches(&d) {
+		behind := cmp.Or(cmp.Compare(after.number, int64(d.DiedAt)), cmp.Compare(d.Letter, after.name)) > 0
+		if (!after.dead || behind) && q.matches(&d) {
 			out = append(out, d)
+		}
+		if len(out)/2 > most {
+			sortDead(out)
+			clear(out[most+1:])
+			out = out[:most+1]
 		}
 		return true, nil
 	})
-	slices.SortFunc(out, func(a, b Delivery) int {
+	sortDead(out)
+	return out, err
+}
+
+// deadBatch is how many dead deliveries are held at least while they are sorted.
+const deadBatch = 64
+
+func sortDead(ds []Delivery) {
+	slices.SortFunc(ds, func(a, b Delivery) int {
 		return cmp.Or(cmp.Compare(b.DiedAt, a.DiedAt), cmp.Compare(a.Letter, b.Letter))
 	})
-	return out, err
 }
 
 // DestinationState is how a destination stands.

@@ -39,6 +39,34 @@ func ingest(t *testing.T, e *engine.Engine, from, to int) {
 
 var lea = engine.Actor{Name: "lea", Roles: []string{"ops"}}
 
+// listed returns the chosen deliveries, page by page.
+func listed(t *testing.T, e *engine.Engine, q engine.DeliveryQuery) (out []engine.Delivery) {
+	t.Helper()
+	for {
+		page, err := e.Deliveries(t.Context(), q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, page.Deliveries...)
+		if q.After = page.Next; q.After == "" {
+			return out
+		}
+		if len(page.Deliveries) != q.Limit {
+			t.Fatalf("a page of %d", len(page.Deliveries))
+		}
+	}
+}
+
+// TestManyDeadDeliveries reads more of them than are held at once.
+func TestManyDeadDeliveries(t *testing.T) {
+	t.Parallel()
+	e, _ := refused(t, 200)
+	whole, paged := listed(t, e, engine.DeliveryQuery{Limit: 1000}), listed(t, e, engine.DeliveryQuery{Limit: 7})
+	if len(whole) != 200 || asJSON(t, whole) != asJSON(t, paged) {
+		t.Errorf("%d at once, %d by pages", len(whole), len(paged))
+	}
+}
+
 func TestDeliveriesAreFound(t *testing.T) {
 	t.Parallel()
 	e, p := refused(t, 5)
@@ -47,21 +75,9 @@ func TestDeliveriesAreFound(t *testing.T) {
 	if _, err := e.RunOnce(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	list := func(q engine.DeliveryQuery) (out []engine.Delivery) {
+	list := func(q engine.DeliveryQuery) []engine.Delivery {
 		t.Helper()
-		for {
-			page, err := e.Deliveries(t.Context(), q)
-			if err != nil {
-				t.Fatal(err)
-			}
-			out = append(out, page.Deliveries...)
-			if q.After = page.Next; q.After == "" {
-				return out
-			}
-			if len(page.Deliveries) != q.Limit {
-				t.Fatalf("a page of %d", len(page.Deliveries))
-			}
-		}
+		return listed(t, e, q)
 	}
 	whole := list(engine.DeliveryQuery{Limit: 100})
 	paged := list(engine.DeliveryQuery{Limit: 2})

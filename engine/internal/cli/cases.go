@@ -59,6 +59,9 @@ func (a *app) caseShow() *cobra.Command {
 // kase returns the id of the case that a person means by a whole id or the beginning of one.
 func (s *session) kase(ctx context.Context, typed string) (feedback.CaseID, error) {
 	prefix := "k_" + strings.ToUpper(strings.TrimPrefix(strings.ToLower(strings.TrimSuffix(typed, "…")), "k_"))
+	if prefix == "k_" {
+		return "", noID("case", typed, "closedloop cases list")
+	}
 	found, err := s.Cases(ctx, engine.CaseQuery{Prefix: prefix, Limit: 2})
 	switch {
 	case err != nil:
@@ -69,6 +72,11 @@ func (s *session) kase(ctx context.Context, typed string) (feedback.CaseID, erro
 		return "", usage("add more of the id: closedloop cases list lists them", "more than one case has an id that begins with %s", typed)
 	}
 	return found[0].ID, nil
+}
+
+// noID refuses what a script hands over when it has no id: it would mean the only one that there is.
+func noID(what, typed, lists string) error {
+	return usage(lists+" lists what there is", "found %q, expected at least the beginning of the id of a %s", typed, what)
 }
 
 // acting makes a command that does something to a case. flags adds what it needs to what it does, which is act.

@@ -179,6 +179,9 @@ func (s *session) delivery(ctx context.Context, typed string) (*engine.Delivery,
 	if !strings.HasPrefix(key, "msg_") && !strings.HasPrefix(key, "x_") {
 		key = "msg_" + key
 	}
+	if key == "msg_" || key == "x_" {
+		return nil, noID("delivery", typed, "closedloop deliveries list")
+	}
 	page, err := s.Deliveries(ctx, engine.DeliveryQuery{Key: key, Limit: 2})
 	switch found := page.Deliveries; {
 	case err != nil:

@@ -73,6 +73,9 @@ func (s *session) item(ctx context.Context, typed string) (feedback.ItemID, erro
 		return it.ID, nil
 	}
 	prefix := "f_" + strings.ToUpper(strings.TrimPrefix(strings.ToLower(strings.TrimSuffix(typed, "…")), "f_"))
+	if prefix == "f_" {
+		return "", noID("feedback", typed, "closedloop show items")
+	}
 	found, err := s.Items(ctx, engine.ItemQuery{Prefix: prefix, Limit: 2})
 	switch {
 	case err != nil:

@@ -189,7 +189,7 @@ func (e *Engine) assemble(ctx context.Context) error {
 	cfg := pipeline.Config{
 		Store: e.store, Rules: set, Timezone: prog.Timezone, Parallel: runtime.GOMAXPROCS(0),
 		ItemAttributes: prog.ItemAttributes, CustomerAttributes: prog.CustomerAttributes, Hooks: e.pipelineHooks(),
-		Retention: retentionOf(prog.Retention),
+		Retention: retentionOf(prog.Retention), Now: e.now,
 	}
 	for i := range prog.Categorizers {
 		c := &prog.Categorizers[i]

@@ -16,7 +16,7 @@ import (
 var (
 	// ErrHeld says that a hold keeps something from being erased.
 	ErrHeld = pipeline.ErrHeld
-	// ErrNamed says that the reason of an erasure names the person, and would outlast them.
+	// ErrNamed says that the reason of an erasure, or who asks for it, names the person, and would outlast them.
 	ErrNamed = pipeline.ErrNamed
 )
 
@@ -165,7 +165,7 @@ func (s *State) receipt(e *records.Erasure) (*ErasureReceipt, error) {
 
 // Hold keeps what there is of a customer, or of a source, from being erased and from retention, until it is released.
 type Hold struct {
-	Customer string        `json:"customer,omitempty"` // this or Source
+	Customer string        `json:"customer,omitempty"` // an id or an e-mail address; this or Source
 	Source   string        `json:"source,omitempty"`
 	Why      string        `json:"why"`
 	By       string        `json:"by"`

@@ -85,7 +85,10 @@ func OpenState(ctx context.Context, dir string, o Options) (*State, error) {
 	if set == nil {
 		return s, nil
 	}
-	s.casework = pipeline.New(pipeline.Config{Store: st, Rules: set, Timezone: prog.Timezone, Retention: retentionOf(prog.Retention)})
+	s.casework = pipeline.New(pipeline.Config{
+		Store: st, Rules: set, Timezone: prog.Timezone, Retention: retentionOf(prog.Retention),
+		Now: func() feedback.Time { return feedback.TimeOf(o.Now()) },
+	})
 	err = s.casework.AdoptCases(ctx, feedback.TimeOf(o.Now()))
 	if err == nil {
 		err = s.casework.ResumeErasures(ctx, feedback.TimeOf(o.Now()))

@@ -189,7 +189,7 @@ func (a *app) holdChange(use, short string, release bool) *cobra.Command {
 		},
 	}
 	f := a.programFlags(cmd).Flags()
-	f.StringVar(&c.Customer, "customer", "", "the `id` of a customer")
+	f.StringVar(&c.Customer, "customer", "", "the `id` of a customer, or the e-mail address of one without")
 	f.StringVar(&c.Source, "source", "", "the `id` of a source")
 	f.StringVar(&c.Why, "why", "", "the `reason`")
 	f.StringVar(&c.By.Name, "by", whoAmI(), "`who` does it")

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -22,8 +23,8 @@ const eraseBatch = 32
 // ErrHeld says that a hold keeps something from being erased.
 var ErrHeld = errors.New("it is held")
 
-// ErrNamed says that a reason names the person whom it is about.
-var ErrNamed = errors.New("the reason names the person, and would outlast them")
+// ErrNamed says that a reason, or who gives it, names the person whom it is about.
+var ErrNamed = errors.New("the reason names the person, or who gives it does, and would outlast them")
 
 // Erase takes a person out of the store: see steps for all that goes. From its first update on nothing of the person
 // comes back: tombstones refuse what was there before. It works in many updates; one that was cut off goes on in
@@ -31,11 +32,11 @@ var ErrNamed = errors.New("the reason names the person, and would outlast them")
 // added: they are numbers of no person. It fails with store.ErrNotFound when there is nothing of such a customer, with
 // ErrHeld, and with ErrNamed.
 func (p *Pipeline) Erase(ctx context.Context, customer string, e records.Erasure, rehearse bool) (records.Erasure, error) {
-	who, err := p.survey(customer)
+	who, names, err := p.survey(customer)
 	if err != nil {
 		return e, err
 	}
-	if newPerson(who).isNamedIn([]byte(e.Why)) {
+	if person := newPerson(who); person.isNamedBy(e.Why, names) || person.isNamedBy(e.Who, names) {
 		return e, ErrNamed
 	}
 	if rehearse {
@@ -75,49 +76,96 @@ func (p *Pipeline) ResumeErasures(ctx context.Context, at feedback.Time) error {
 	return err
 }
 
-// survey finds out by what the person is known.
-func (p *Pipeline) survey(customer string) (who records.Person, err error) {
-	who.Customer = customer
-	found := false
+// survey finds out by what the person is known: the addresses that are theirs alone, in each way in which they were
+// written, and the names that their feedback was signed with.
+func (p *Pipeline) survey(customer string) (who records.Person, names []string, err error) {
+	v := &surveying{who: records.Person{Customer: customer}, others: map[string]bool{}}
 	err = p.cfg.Store.View(func(s *store.Snapshot) error {
 		tombs, err := records.TombsOf(s)
 		if err == nil && tombs != nil { // erased before: what was overlooked then is found now
-			_, found, err = tombstone(s, tombs.Customer(customer))
+			_, v.found, err = tombstone(s, tombs.Customer(customer))
 		}
 		if err != nil {
 			return err
 		}
 		err = records.ScanItems(s, records.Place{Customer: customer}, func(id feedback.ItemID) (bool, error) {
 			rec, err := store.Load[records.Item](s, records.ItemKey(id))
-			if err != nil {
-				return false, err
+			if err == nil {
+				err = v.theirs(s, &rec.Feedback)
 			}
-			if held, err := records.HeldBy(s, "", rec.Feedback.Source); held != nil || err != nil {
-				return false, heldError(held, err)
-			}
-			found = true
-			if e := rec.Feedback.Customer.Email; e != "" && !slices.Contains(who.Emails, e) {
-				who.Emails = append(who.Emails, e)
-			}
-			return true, nil
+			return err == nil, err
 		})
-		if err != nil || found {
+		if err != nil {
 			return err
 		}
-		if ids, err := records.CasesOfCustomer(s, customer, "", 1); err != nil || len(ids) > 0 {
-			found = true
+		if ids, err := records.CasesOfCustomer(s, customer, "", 1); err != nil {
 			return err
+		} else if len(ids) > 0 {
+			v.found = true
 		}
-		person := newPerson(who)
-		return eachItem(s, person.mayHaveWritten, func(it *records.Item) (bool, error) {
-			found = person.wrote(&it.Feedback)
-			return !found, nil
-		})
+		return v.addresses(s)
 	})
-	if err == nil && !found {
+	v.who.Emails = slices.DeleteFunc(v.who.Emails, func(e string) bool { return v.others[strings.ToLower(e)] })
+	if err == nil && !v.found {
 		err = store.ErrNotFound
 	}
-	return who, err
+	return v.who, v.names, err
+}
+
+// surveying is a survey that goes on.
+type surveying struct {
+	who    records.Person
+	names  []string
+	others map[string]bool // addresses that another customer has too, in lower case
+	found  bool
+}
+
+// theirs takes note of an item of the person's.
+func (v *surveying) theirs(s *store.Snapshot, it *feedback.Item) error {
+	if held, err := records.HeldItem(s, it); held != nil || err != nil {
+		return heldError(held, err)
+	}
+	v.found = true
+	if e := it.Customer.Email; e != "" && !slices.Contains(v.who.Emails, e) {
+		v.who.Emails = append(v.who.Emails, e)
+	}
+	if n := it.Customer.Name; n != "" && !slices.Contains(v.names, n) {
+		v.names = append(v.names, n)
+	}
+	return nil
+}
+
+// addresses goes through the items of others, and of nobody, that have an address of the person's.
+func (v *surveying) addresses(s *store.Snapshot) error {
+	var forms [][]byte
+	for _, e := range append([]string{v.who.Customer}, v.who.Emails...) {
+		for _, form := range inJSON(strings.ToLower(e)) {
+			forms = append(forms, []byte(form))
+		}
+	}
+	having := func(record []byte) bool {
+		lower := bytes.ToLower(record)
+		return slices.ContainsFunc(forms, func(f []byte) bool { return bytes.Contains(lower, f) })
+	}
+	person := newPerson(v.who)
+	var unnamed []feedback.Item
+	err := eachItem(s, having, func(rec *records.Item) (bool, error) {
+		switch it := &rec.Feedback; {
+		case it.Customer.ID == v.who.Customer:
+		case it.Customer.ID != "":
+			v.others[strings.ToLower(it.Customer.Email)] = true
+		case person.wrote(it):
+			unnamed = append(unnamed, feedback.Item{Source: it.Source, Customer: it.Customer})
+		}
+		return true, nil
+	})
+	for i := range unnamed {
+		it := &unnamed[i]
+		if err == nil && (!v.others[strings.ToLower(it.Customer.Email)] || strings.EqualFold(it.Customer.Email, v.who.Customer)) {
+			err = v.theirs(s, it)
+		}
+	}
+	return err
 }
 
 // eachItem calls yield with the items whose record is one of those, until it returns false.
@@ -150,8 +198,10 @@ func (x *erasing) name() string { return fmt.Sprintf("erasure %d", x.e.N) }
 // begin lays the tombstones and notes whom it is about, in one update. Whatever comes later is refused.
 func (x *erasing) begin(ctx context.Context) error {
 	return x.p.overTime(ctx, x.at, func(w *writer) error {
-		if held, err := records.HeldBy(w.tx, x.who.Customer, ""); held != nil || err != nil {
-			return heldError(held, err)
+		for _, name := range append([]string{x.who.Customer}, x.who.Emails...) {
+			if held, err := records.HeldBy(w.tx, name, ""); held != nil || err != nil {
+				return heldError(held, err)
+			}
 		}
 		tombs, err := w.makeTombs()
 		if err != nil {
@@ -415,7 +465,7 @@ func (x *erasing) end(ctx context.Context) error {
 		}
 	}
 	return x.update(ctx, func(w *writer) error {
-		x.e.DoneAt = x.at
+		x.e.DoneAt = max(x.at, x.p.now(x.at))
 		w.tx.Delete(records.PersonKey(x.e.N))
 		data, err := json.Marshal(&x.e)
 		w.said(audit.Entry{At: x.at, Kind: "customer.erased", Who: x.e.Who, What: x.name(), Why: x.e.Why, Data: data})

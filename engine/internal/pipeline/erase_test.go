@@ -382,9 +382,18 @@ func TestMentions(t *testing.T) {
 			t.Errorf("%s: got %v", text, got)
 		}
 	}
-	for key, want := range map[string]bool{"b\x00\x01c-12\x00\x01": true, "bcheckout\x1fc-12\x00\x01": true, "bc-121\x00\x01": false, `"a""b""c\x1fc-12"`: true} {
-		if got := p.isNamedIn([]byte(key)); got != want {
-			t.Errorf("%q: got %v", key, got)
+	timer := store.NewKey(store.KeyTimer).Time(start).Str(TimerWake)
+	for _, tt := range []struct {
+		key  []byte
+		want bool
+	}{
+		{records.RingKey("w", 1, "c-12"), true}, {records.RingKey("w", 1, "checkout\x1fc-12"), true}, {records.RingKey("c-12", 1, "c-121"), false},
+		{records.AlertKey("a", "c-12"), true}, {records.AlertKey("c-12", "b"), false}, {records.CustomerKey("c-12", "f_1"), true},
+		{records.QueueKey("c-12", "f_1"), false}, {timer.Str(wakeRef("a", "b", "c\x1fc-12")).Bytes(), true},
+		{timer.Str(wakeRef("a", "c-12", "c")).Bytes(), false}, {records.WakeKey("a", "b", "c-12"), true}, {records.DigestKey("c-12", "c-12"), false},
+	} {
+		if got := p.isNamedIn(tt.key); got != tt.want {
+			t.Errorf("%q: got %v", tt.key, got)
 		}
 	}
 }

@@ -219,7 +219,7 @@ func (x *erasing) takeAlert(w *writer, key, payload []byte) error {
 // takeBoard takes the person out of what is told together: groups, digests, silences, lists of what fires, and wakes.
 func (x *erasing) takeBoard(w *writer, key, _ []byte) error {
 	about := func(parts ...string) bool {
-		return slices.ContainsFunc(parts, func(s string) bool { return x.who.isNamedIn([]byte(s)) })
+		return slices.ContainsFunc(parts, func(s string) bool { return x.who.isNamed(s) })
 	}
 	x.e.Gone.Alerts++
 	switch second := store.ReadKey(key).Str(); {
@@ -319,7 +319,7 @@ func (x *erasing) takePair(w *writer, key, payload []byte) error {
 	r := store.ReadKey(key)
 	plugin := r.Str()
 	name := r.Str()
-	if r.Err() != nil || !x.who.isNamedIn([]byte(name)) {
+	if r.Err() != nil || !x.who.isNamed(name) {
 		x.e.PairsLeft++
 		return nil
 	}

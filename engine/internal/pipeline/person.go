@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/closedloop/closedloop/engine/internal/records"
+	"github.com/closedloop/closedloop/engine/internal/store"
 	"github.com/closedloop/closedloop/rules"
 	"github.com/closedloop/closedloop/sdk/feedback"
 )
@@ -136,17 +137,73 @@ func (p *person) isIn(record []byte) bool {
 	return false
 }
 
-// isNamedIn is isIn for the key of a record, whose fields are names.
-func (p *person) isNamedIn(key []byte) bool {
-	if p.hasID(key) {
+// isNamed is isIn for a value that stands by itself, such as those of keys. A short id is the whole of it, or of one of
+// the values that it is made of.
+func (p *person) isNamed(value string) bool {
+	if p.hasID([]byte(value)) {
 		return true
 	}
 	for _, name := range p.names {
-		if mentions(key, name, false) {
-			return true
+		if len(name) >= leastName {
+			if mentions([]byte(value), name, false) {
+				return true
+			}
+			continue
+		}
+		for part := range strings.SplitSeq(value, "\x1f") {
+			if part == string(name) {
+				return true
+			}
 		}
 	}
 	return false
+}
+
+// isNamedIn is isNamed for what the key of a record may name a person by.
+func (p *person) isNamedIn(key []byte) bool { return p.hasID(key) || p.isNamed(valueIn(key)) }
+
+// valueIn returns what of a key is of customers: neither its numbers and instants, nor what the program names.
+func valueIn(key []byte) string {
+	r := store.ReadKey(key)
+	switch key[0] {
+	case store.KeyAlert, store.KeyThrottle, store.KeyPlugin:
+		_ = r.Str()
+		return r.Str()
+	case store.KeyIndex:
+		if records.IsOfCustomers(r.Str()) {
+			return r.Str()
+		}
+	case store.KeyWindow:
+		value, _ := records.RingOf(key) // "" of a key that is none
+		return value
+	case store.KeySilence:
+		switch r.Str() {
+		case records.BoardGroups:
+			_ = r.Str()
+			return r.Str()
+		case records.BoardWakes:
+			_, _ = r.Str(), r.Str()
+			return r.Str()
+		}
+	case store.KeyTimer:
+		_ = r.Time()
+		if kind := r.Str(); kind == TimerWake {
+			_, _, value, _ := parseWakeRef(r.Str())
+			return value
+		}
+	}
+	return ""
+}
+
+// isNamedBy reports whether what somebody writes names the person. The names are those that feedback was signed with.
+func (p *person) isNamedBy(sentence string, names []string) bool {
+	lower := []byte(strings.ToLower(sentence))
+	for _, name := range p.names {
+		if mentions([]byte(sentence), name, false) || bytes.Contains(name, []byte("@")) && mentions(lower, bytes.ToLower(name), false) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(names, func(n string) bool { return mentions([]byte(sentence), []byte(n), false) })
 }
 
 // mayHaveWritten reports whether a stored item may be the person's.

@@ -48,6 +48,8 @@ type Config struct {
 	Retention          Retention
 	// Salts are those of the audit log, read within updates. Defaults to crypto/rand.Reader.
 	Salts io.Reader
+	// Now tells when work that takes its time has ended. Defaults to when it began.
+	Now func() feedback.Time
 }
 
 // Categorizer is a plugin that labels items.
@@ -96,6 +98,14 @@ func New(cfg Config) *Pipeline {
 	p := &Pipeline{cfg: cfg}
 	p.deciding.Store(&deciding{rules: cfg.Rules})
 	return p
+}
+
+// now returns the instant of Config.Now, or since.
+func (p *Pipeline) now(since feedback.Time) feedback.Time {
+	if p.cfg.Now == nil {
+		return since
+	}
+	return p.cfg.Now()
 }
 
 // Rules returns the ruleset that decides.

@@ -24,6 +24,8 @@ type removal struct {
 	counted bool
 	// lone leaves the cases of the items alone.
 	lone bool
+	// stays, if not nil, is asked within the update whether an item stays after all.
+	stays func(records.Reader, *records.Item) (bool, error)
 	// before, if not nil, is called for each item before it is taken out.
 	before func(*writer, *feedback.Item) error
 }
@@ -122,6 +124,11 @@ func (w *writer) remove(h *hanging, how removal, out *removed) error {
 	}
 	if err != nil {
 		return err
+	}
+	if how.stays != nil {
+		if stays, err := how.stays(w.tx, s.rec); stays || err != nil {
+			return err
+		}
 	}
 	done, err := store.Load[records.Effects](w.tx, records.EffectsKey(h.item))
 	if err != nil && !errors.Is(err, store.ErrNotFound) {

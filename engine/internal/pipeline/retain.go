@@ -95,13 +95,25 @@ func (r *retaining) before(keep time.Duration) feedback.Time { return r.at.Add(-
 
 // items takes out old items. Their cases, which have an age of their own, stay.
 func (r *retaining) items(ctx context.Context) error {
-	keep := r.p.cfg.Retention.shortest()
-	if keep == 0 {
+	ids, err := r.oldItems(ctx)
+	if err != nil {
+		return err
+	}
+	if r.rehearse {
+		r.swept.Items = len(ids)
 		return nil
 	}
-	var ids []feedback.ItemID
+	return r.takeItems(ctx, ids)
+}
+
+// oldItems returns the items that are to go.
+func (r *retaining) oldItems(ctx context.Context) (ids []feedback.ItemID, err error) {
+	keep := r.p.cfg.Retention.shortest()
+	if keep == 0 {
+		return nil, nil
+	}
 	end := records.ItemKey(feedback.NewItemID(r.before(keep).Add(time.Millisecond), "", "")[:len("f_")+10]) // the time in an id
-	err := r.p.cfg.Store.View(func(s *store.Snapshot) error {
+	err = r.p.cfg.Store.View(func(s *store.Snapshot) error {
 		return s.Scan(records.ItemsPrefix(), nil, false, func(key, payload []byte) (bool, error) {
 			if bytes.Compare(key, end) >= 0 {
 				return false, nil
@@ -120,13 +132,26 @@ func (r *retaining) items(ctx context.Context) error {
 			return err == nil && ctx.Err() == nil, errors.Join(err, ctx.Err())
 		})
 	})
-	r.swept.Items = len(ids)
-	if err != nil || r.rehearse {
-		return err
+	return ids, err
+}
+
+// takeItems takes out those items that nothing keeps by now.
+func (r *retaining) takeItems(ctx context.Context, ids []feedback.ItemID) error {
+	stays := func(rd records.Reader, rec *records.Item) (bool, error) {
+		goes, err := r.goes(rd, rec)
+		return !goes, err
 	}
-	how := removal{by: acting{who: "engine", why: "retention"}, counted: true, lone: true}
+	how := removal{by: acting{who: "engine", why: "retention"}, counted: true, lone: true, stays: stays}
 	for batch := range slices.Chunk(ids, eraseBatch) {
-		err := inParts(batch, func(part []feedback.ItemID) error { return r.p.removeItems(ctx, r.at, part, how, nil) })
+		err := inParts(batch, func(part []feedback.ItemID) error {
+			var taken int
+			err := r.p.removeItems(ctx, r.at, part, how, func(_ *writer, out *removed) error {
+				taken = len(out.items)
+				return nil
+			})
+			r.swept.Items += taken
+			return err
+		})
 		if err != nil {
 			return err
 		}
@@ -135,13 +160,13 @@ func (r *retaining) items(ctx context.Context) error {
 }
 
 // goes reports whether an item is too old and nothing keeps it.
-func (r *retaining) goes(s *store.Snapshot, rec *records.Item) (bool, error) {
+func (r *retaining) goes(s records.Reader, rec *records.Item) (bool, error) {
 	it := &rec.Feedback
 	keep := r.p.cfg.Retention.itemsOf(it.Source)
 	if keep == 0 || it.OccurredAt.Add(keep) >= r.at {
 		return false, nil
 	}
-	held, err := records.HeldBy(s, it.Customer.ID, it.Source)
+	held, err := records.HeldItem(s, it)
 	if held != nil || err != nil {
 		r.swept.Held++
 		return false, err
@@ -174,7 +199,7 @@ func (r *retaining) cases(ctx context.Context) error {
 		if c.Status.Open() || max(c.ResolvedAt, c.ClosedAt) >= before {
 			return false, nil
 		}
-		held, err := records.HeldBy(rd, c.Customer, "")
+		held, err := heldCase(rd, c)
 		return held == nil, err
 	}
 	err := r.p.cfg.Store.View(func(s *store.Snapshot) error {
@@ -208,12 +233,30 @@ func (r *retaining) cases(ctx context.Context) error {
 	return nil
 }
 
+// heldCase returns the hold on a case's customer, or on the item that opened it, or nil.
+func heldCase(r records.Reader, c *feedback.Case) (*records.Hold, error) {
+	rec, err := store.Load[records.Item](r, records.ItemKey(c.Item))
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return records.HeldBy(r, c.Customer, "")
+	case err != nil:
+		return nil, err
+	}
+	if held, err := records.HeldItem(r, &rec.Feedback); held != nil || err != nil {
+		return held, err
+	}
+	return records.HeldBy(r, c.Customer, "")
+}
+
 // dropCases takes out those cases that are still old.
 func (r *retaining) dropCases(w *writer, ids []feedback.CaseID, old func(records.Reader, *feedback.Case) (bool, error)) error {
 	for _, id := range ids {
 		c, err := w.known(id)
-		if c == nil || err != nil {
+		if err != nil {
 			return err
+		}
+		if c == nil {
+			continue
 		}
 		goes, err := old(w.tx, c) // somebody may have reopened it
 		if err == nil && goes {
@@ -255,7 +298,7 @@ func (r *retaining) decisions(ctx context.Context) error {
 		if int(number) >= rec.Decisions {
 			return false, nil
 		}
-		held, err := records.HeldBy(s, rec.Feedback.Customer.ID, rec.Feedback.Source)
+		held, err := records.HeldItem(s, &rec.Feedback)
 		return held == nil, err
 	})
 	r.swept.Decisions = n
@@ -276,13 +319,13 @@ func (r *retaining) letters(ctx context.Context) error {
 		if l.At >= before {
 			return false, nil
 		}
-		customer, source := l.Customer, l.Source
 		if d := l.Delivery; d != nil && d.Item != "" {
 			if rec, err := store.Load[records.Item](s, records.ItemKey(d.Item)); err == nil {
-				customer, source = rec.Feedback.Customer.ID, rec.Feedback.Source
+				held, err := records.HeldItem(s, &rec.Feedback)
+				return held == nil, err
 			}
 		}
-		held, err := records.HeldBy(s, customer, source)
+		held, err := records.HeldBy(s, l.Customer, l.Source)
 		return held == nil, err
 	})
 	r.swept.DeadLetters = n

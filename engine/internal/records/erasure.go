@@ -167,8 +167,11 @@ func MarkOf(key []byte) (string, error) {
 	return id, r.Err()
 }
 
-// HoldKey is the key of a Hold.
+// HoldKey is the key of a Hold. An e-mail address is held however it is written.
 func HoldKey(h *Hold) []byte {
+	if strings.Contains(h.Customer, "@") {
+		return customerKey(holdsOf).Str(strings.ToLower(h.Customer)).Bytes()
+	}
 	if h.Customer != "" {
 		return customerKey(holdsOf).Str(h.Customer).Bytes()
 	}
@@ -200,6 +203,15 @@ func HeldBy(r Reader, customer, source string) (*Hold, error) {
 		}
 	}
 	return nil, nil
+}
+
+// HeldItem returns the hold on an item: on its customer's id or e-mail address, or on its source; or nil.
+func HeldItem(r Reader, it *feedback.Item) (*Hold, error) {
+	held, err := HeldBy(r, it.Customer.ID, it.Source)
+	if held == nil && err == nil {
+		held, err = HeldBy(r, it.Customer.Email, "")
+	}
+	return held, err
 }
 
 // StayedKey is the key of how many items are gone whose part in the sums stays, in decimal.

@@ -115,6 +115,9 @@ func CustomerKey(customer string, id feedback.ItemID) []byte {
 	return store.NewKey('i').Str(byCustomer).Str(customer).Str(string(id)).Bytes()
 }
 
+// IsOfCustomers reports whether an index, named by the second field of its keys, has a customer's id in the third.
+func IsOfCustomers(index string) bool { return index == byCustomer || index == byCustomerCase }
+
 // CaseStatusKey indexes the cases of a status.
 func CaseStatusKey(status feedback.CaseStatus, id feedback.CaseID) []byte {
 	return store.NewKey('i').Str(byCase).Str(string(status)).Str(string(id)).Bytes()

@@ -68,6 +68,7 @@ const (
 	BoardGroups   = byGroup
 	BoardDigests  = byDigest
 	BoardSilences = bySilences
+	BoardWakes    = byWake
 )
 
 // WindowKey is the key of a Window.

@@ -293,6 +293,7 @@ func (e *Engine) swapRules(ctx context.Context, set *rules.Set, record func(*sto
 		return err
 	}
 	_ = e.pipe.WakeGroups(ctx, e.now()) // other rules may tell at another pace; each group is looked at when it changes next
+	_ = e.pipe.Reladder(ctx, e.now())   // what is left over is done when the engine is opened next
 	return nil
 }
 

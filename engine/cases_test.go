@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -355,6 +357,32 @@ func TestTheHostSaysWhoMay(t *testing.T) {
 	d.did(d.NoteCase(t.Context(), anna, id, "hello"))
 	if _, err := d.Correct(t.Context(), fix); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestALadderForOpenCases gives the rule of an open case a ladder, without a restart and while the engine is closed: the
+// case goes up it in time although nobody touches it.
+func TestALadderForOpenCases(t *testing.T) {
+	t.Parallel()
+	for _, restart := range []bool{false, true} {
+		d := openDesk(t)
+		d.says("1", 2, "late #packaging")
+		path := filepath.Join(d.dir, "rules", "route.yaml")
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		with := strings.Replace(string(text), "{case: {sla: 48h}}", "{case: {sla: 48h, escalate: [{after: 2h, priority: urgent}]}}", 1)
+		if err := os.WriteFile(path, []byte(with), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if restart {
+			d.restart("2026-03-02 11:00")
+		} else if _, err := d.Activate(t.Context(), engine.ActivateOptions{By: "anna"}); err != nil {
+			t.Fatal(err)
+		}
+		d.until("2026-03-02 12:00")
+		wantLines(t, d.lines(d.only()), "opened 02 10:00", "escalated 02 12:00")
 	}
 }
 

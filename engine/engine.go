@@ -215,7 +215,7 @@ func (e *Engine) assemble(ctx context.Context) error {
 		return fmt.Errorf("fill the windows of the rules: %w", err)
 	}
 	e.casework = e.pipe
-	return errors.Join(e.pipe.WakeGroups(ctx, e.now()), e.pipe.AdoptCases(ctx, e.now()), e.pipe.Release(ctx, e.now()),
+	return errors.Join(e.pipe.WakeGroups(ctx, e.now()), e.pipe.AdoptCases(ctx, e.now()), e.pipe.Reladder(ctx, e.now()), e.pipe.Release(ctx, e.now()),
 		e.pipe.ResumeErasures(ctx, e.now()), e.beginRetention(ctx))
 }
 

@@ -1,6 +1,9 @@
 package rules
 
 import (
+	"crypto/sha256"
+	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -37,6 +40,22 @@ type Escalation struct {
 // Escalations returns the steps that the cases of a rule go up, the one that comes first first. Of a rule that the set
 // does not have, or that has none, there are none.
 func (s *Set) Escalations(rule string) []Escalation { return s.ladders[rule] }
+
+// Ladders returns what is the same for sets of which the cases of every rule take the same steps at the same time. Of a
+// set without any ladder it is empty.
+func (s *Set) Ladders() []byte {
+	if len(s.ladders) == 0 {
+		return nil
+	}
+	sum := sha256.New()
+	for _, rule := range slices.Sorted(maps.Keys(s.ladders)) {
+		fmt.Fprintf(sum, "%q\n", rule)
+		for _, x := range s.ladders[rule] {
+			fmt.Fprintf(sum, "%d %v %d\n", x.After, x.Value, x.Contacts)
+		}
+	}
+	return sum.Sum(nil)
+}
 
 // EscalationText returns what a step of the set tells about a case, by the feedback that opened it.
 func (s *Set) EscalationText(x *Escalation, ev *feedback.Event, now feedback.Time) string {

@@ -30,3 +30,6 @@ func ScanDecisions(s *store.Snapshot, since feedback.Time, yield func(item strin
 		return yield(item, payload)
 	})
 }
+
+// LaddersKey is the key of what rules.Set.Ladders says of the set by which the timers of open cases are set.
+func LaddersKey() []byte { return store.NewKey(store.KeyMeta).Str("ladders").Bytes() }

@@ -153,6 +153,9 @@ func (r *reporting) kase(snap *store.Snapshot, c *feedback.Case) error {
 	}
 	for i := range c.Past {
 		r.round(c, &c.Past[i], true)
+		if v := c.Past[i].Recovery; v != nil && r.within(v.At) && (c.Recovery == nil || c.Recovery.Item != v.Item) {
+			r.Recovered.add(v.After > v.Before)
+		}
 	}
 	r.round(c, &feedback.CaseRound{
 		OpenedAt: c.Since(), RespondedAt: c.RespondedAt, BreachedAt: c.BreachedAt, OverdueAt: c.OverdueAt, ResolvedAt: c.ResolvedAt,

@@ -408,6 +408,14 @@ func TestTheSameCustomerAgain(t *testing.T) {
 	if c.Status != feedback.CaseReopened || c.Reopens != 1 || c.Recovery == nil || c.Recovery.Before != 2 || c.Recovery.After != 1 {
 		t.Errorf("%+v", c)
 	}
+	d.did(d.ResolveCase(t.Context(), anna, c.ID, engine.CaseResolution{Outcome: "replaced"}, ""))
+	d.says("3b", 10, "thank you") // the second resolution did better than the first
+	if r, err := d.CaseReport(t.Context(), engine.CaseReportQuery{}); err != nil || r.Recovered.Of != 2 || r.Recovered.Yes != 1 {
+		t.Errorf("%+v, %v", r.Recovered, err)
+	}
+	if v := d.only().Recovery; v == nil || v.Before != 2 || v.After != 10 {
+		t.Errorf("the second recovery is %+v", v)
+	}
 	if it, err := d.Item(t.Context(), third); err != nil || it.Case != c.ID {
 		t.Errorf("the item is of the case %q, %v", it.Case, err)
 	}

@@ -93,7 +93,7 @@ type Case struct {
 	Reopens    int    `json:"reopens,omitempty"`
 	// Past are the rounds before the case was last reopened, oldest first. Each had its own promises.
 	Past []CaseRound `json:"past,omitempty"`
-	// Recovery compares the first answer of the customer after the resolution with that before.
+	// Recovery compares the first answer of the customer after the last resolution that was answered with that before.
 	Recovery *Recovery   `json:"recovery,omitempty"`
 	History  []CaseEvent `json:"history,omitempty"` // oldest first, append-only; see HistoryBefore
 	// HistoryBefore is how many lines of the history lie before those that History still holds.
@@ -113,6 +113,8 @@ type CaseRound struct {
 	Outcome     string `json:"outcome,omitempty"`
 	RootCause   string `json:"root_cause,omitempty"`
 	Action      string `json:"action,omitempty"`
+	// Recovery is that of this round; the case has it too, until there is one of a later round.
+	Recovery *Recovery `json:"recovery,omitempty"`
 }
 
 // Attempt is one attempt to reach the customer.

@@ -271,7 +271,7 @@ func Reopen(c feedback.Case, why, by string, at feedback.Time, k Clock) (feedbac
 	}
 	c.Past = append(slices.Clip(c.Past), feedback.CaseRound{
 		OpenedAt: c.Since(), RespondedAt: c.RespondedAt, BreachedAt: c.BreachedAt, OverdueAt: c.OverdueAt,
-		ResolvedAt: c.ResolvedAt, Outcome: c.Outcome, RootCause: c.RootCause, Action: c.Action,
+		ResolvedAt: c.ResolvedAt, Outcome: c.Outcome, RootCause: c.RootCause, Action: c.Action, Recovery: recovery(&c),
 	})
 	c.Outcome, c.RootCause, c.Action = "", "", ""
 	c.Status, c.ResolvedAt, c.ClosedAt, c.RespondedAt, c.BreachedAt, c.OverdueAt = feedback.CaseReopened, 0, 0, 0, 0, 0

@@ -27,7 +27,7 @@ func Contacted(c feedback.Case, first, later *feedback.Item, at feedback.Time, k
 	if later.OccurredAt < c.ResolvedAt {
 		return c
 	}
-	if c.Recovery == nil && first.Score != nil && later.Score != nil && first.Survey == later.Survey && first.Survey != "" {
+	if recovery(&c) == nil && first.Score != nil && later.Score != nil && first.Survey == later.Survey && first.Survey != "" {
 		c.Recovery = &feedback.Recovery{Item: later.ID, At: at, Survey: later.Survey, Before: *first.Score, After: *later.Score}
 		c = line(c, at, Recovered, "", fmt.Sprintf("%s was %v and is %v", later.Survey, *first.Score, *later.Score))
 	}
@@ -37,6 +37,16 @@ func Contacted(c feedback.Case, first, later *feedback.Item, at feedback.Time, k
 		}
 	}
 	return c
+}
+
+// recovery returns the recovery of the present round of a case.
+func recovery(c *feedback.Case) *feedback.Recovery {
+	if c.Recovery == nil || slices.ContainsFunc(c.Past, func(r feedback.CaseRound) bool {
+		return r.Recovery != nil && r.Recovery.Item == c.Recovery.Item
+	}) {
+		return nil
+	}
+	return c.Recovery
 }
 
 // maxLinked is how much feedback an open case is linked to; what a customer says more often than that is found by the
@@ -120,6 +130,12 @@ func Unlink(c feedback.Case, item feedback.ItemID, by string, at feedback.Time) 
 	c.Items = slices.DeleteFunc(slices.Clone(c.Items), func(id feedback.ItemID) bool { return id == item })
 	if c.Recovery != nil && c.Recovery.Item == item {
 		c.Recovery = nil
+	}
+	c.Past = slices.Clone(c.Past)
+	for i := range c.Past {
+		if v := c.Past[i].Recovery; v != nil && v.Item == item {
+			c.Past[i].Recovery = nil
+		}
 	}
 	return line(c, at, Unlinked, by, string(item)+" was taken back")
 }

@@ -159,7 +159,7 @@ func (m *simple) end(status feedback.CaseStatus, at feedback.Time) {
 func (m *simple) reopen() {
 	m.status = feedback.CaseReopened
 	m.reopens++
-	m.cause = false
+	m.cause, m.recovered = false, false
 	m.begin()
 }
 
@@ -347,7 +347,7 @@ func (d *driven) judge(before *feedback.Case, told []string, may bool, err error
 func (d *driven) compare() {
 	c, m := &d.c, &d.m
 	got := fmt.Sprint(c.Status, c.Queue, c.Owner, slices.Index(priorities, orNormal(c.Priority)), c.Escalation, len(c.Attempts),
-		c.Reopens, len(c.Past), len(c.History), c.Items, c.BreachedAt != 0, c.OverdueAt != 0, c.Recovery != nil)
+		c.Reopens, len(c.Past), len(c.History), c.Items, c.BreachedAt != 0, c.OverdueAt != 0, recovery(c) != nil)
 	want := fmt.Sprint(m.status, m.queue, m.owner, m.priority, m.step, m.attempts,
 		m.reopens, m.reopens, m.lines, m.items, m.response.late, m.resolution.late, m.recovered)
 	if got != want {

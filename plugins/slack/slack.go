@@ -143,7 +143,7 @@ func (c *channel) judge(resp *sdk.HTTPResponse) error {
 	case s >= 200 && s <= 299:
 		return nil
 	case answer.Again(s):
-		return sdk.Retry(answer.RetryAfter(resp.Headers["retry-after"], c.host.Now().Std()), "Slack answered %d%s%s", s, where, said)
+		return sdk.Retry(answer.RetryAfter(resp.Headers["retry-after"], c.host.Now().Std()), "Slack answered %d%s%s%s", s, where, said, advice(said))
 	default:
 		return sdk.Fatal("Slack answered %d and will not take this message%s%s%s", s, where, said, advice(said))
 	}

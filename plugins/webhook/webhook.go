@@ -111,7 +111,9 @@ func (h *hook) judge(resp *sdk.HTTPResponse) error {
 		if to == "" {
 			to = "another place"
 		}
-		return sdk.Fatal("the receiver answered %d, which leads to %s: redirects are not followed; put the final address into the setting url and its host into the grants", s, excerpt(to))
+		return sdk.Retry(0, "the receiver answered %d, which leads to %s: redirects are not followed; put the final address into the setting url and its host into the grants", s, excerpt(to))
+	case answer.Misplaced(s):
+		return sdk.Retry(answer.RetryAfter(resp.Headers["retry-after"], h.host.Now().Std()), "the receiver answered %d%s; look at the setting url, and at the secrets that it takes", s, said(resp.Body))
 	case answer.Again(s):
 		return sdk.Retry(answer.RetryAfter(resp.Headers["retry-after"], h.host.Now().Std()), "the receiver answered %d%s", s, said(resp.Body))
 	default:

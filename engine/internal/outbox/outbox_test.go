@@ -85,13 +85,15 @@ func TestWhatAnAnswerMeans(t *testing.T) {
 		"nonsense":   {answer(503, "Retry-After", "soon"), time.Millisecond},
 		"502":        {answer(502), time.Millisecond},
 		"400":        {answer(400), 0},
-		"401":        {answer(401, "Retry-After", "60"), 0},
-		"404":        {answer(404), 0},
-		"410":        {answer(410), 0},
-		"301":        {answer(301, "Location", "/elsewhere"), 0},
-		"302":        {wire("HTTP/1.1 302 Found\r\nLocation: " + strings.Repeat("\x80", 300) + "\r\nContent-Length: 0\r\n\r\n"), 0},
+		"401":        {answer(401, "Retry-After", "60"), time.Minute},
+		"422":        {answer(422), 0},
+		"404":        {answer(404), time.Millisecond},
+		"410":        {answer(410), time.Millisecond},
+		"301":        {answer(301, "Location", "/elsewhere"), time.Millisecond},
+		"302":        {wire("HTTP/1.1 302 Found\r\nLocation: " + strings.Repeat("\x80", 300) + "\r\nContent-Length: 0\r\n\r\n"), time.Millisecond},
 		"page503":    {page(503, "Retry-After", "5400"), 90 * time.Minute},
-		"page404":    {page(404), 0},
+		"page404":    {page(404), time.Millisecond},
+		"page422":    {page(422), 0},
 	}
 	w, r := real(t, "native", Policy{}, func(key string, _ int) behaviour { return tests[key].do })
 	for key, tt := range tests {
@@ -140,7 +142,7 @@ func TestGivenUpAndReplayed(t *testing.T) {
 		case open.Load():
 			return ok
 		case key == "gone":
-			return answer(http.StatusGone)
+			return answer(http.StatusUnprocessableEntity)
 		}
 		return answer(http.StatusInternalServerError)
 	})

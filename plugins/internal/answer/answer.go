@@ -15,9 +15,20 @@ import (
 // MaxWait is the longest wait that an answer may ask for.
 const MaxWait = 24 * time.Hour
 
-// Again reports whether an answer of the status may be another one next time: 408, 425, 429 and 5xx.
+// Again reports whether a message is to be tried again after an answer of the status that is no success. It is not when the
+// answer speaks of the message itself, which will not change: 400, 406, 409, 411 to 417, 422 and 431. All others speak of
+// the receiver, of its address or of the right to post there, which somebody can mend while messages wait.
 func Again(status int) bool {
-	return status == 408 || status == 425 || status == 429 || status >= 500
+	switch status {
+	case 400, 406, 409, 411, 412, 413, 414, 415, 416, 417, 422, 431:
+		return false
+	}
+	return true
+}
+
+// Misplaced reports whether an answer speaks of the address, or of the right to post there: such as 401 and 404.
+func Misplaced(status int) bool {
+	return status < 500 && status != 408 && status != 425 && status != 429 && Again(status)
 }
 
 // RetryAfter reads the header Retry-After, which is a number of seconds or a date (RFC 9110, section 10.2.3). What is no

@@ -32,10 +32,20 @@ func TestRetryAfter(t *testing.T) {
 
 func TestAgain(t *testing.T) {
 	t.Parallel()
-	again := map[int]bool{408: true, 425: true, 429: true}
-	for status := 100; status < 600; status++ {
-		if got, want := Again(status), again[status] || status >= 500; got != want {
-			t.Errorf("%d: %t", status, got)
+	for status, want := range map[int]string{
+		301: "misplaced", 302: "misplaced", 400: "refused", 401: "misplaced", 403: "misplaced", 404: "misplaced", 405: "misplaced",
+		406: "refused", 407: "misplaced", 408: "again", 409: "refused", 410: "misplaced", 411: "refused", 413: "refused", 417: "refused",
+		421: "misplaced", 422: "refused", 425: "again", 429: "again", 431: "refused", 451: "misplaced", 500: "again", 503: "again", 599: "again",
+	} {
+		got := "refused"
+		switch {
+		case Misplaced(status):
+			got = "misplaced"
+		case Again(status):
+			got = "again"
+		}
+		if got != want {
+			t.Errorf("%d: %s, want %s", status, got, want)
 		}
 	}
 }

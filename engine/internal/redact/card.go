@@ -8,7 +8,8 @@ func (r *row) isCard(j int) bool {
 		return false
 	}
 	for _, g := range r.groups[1:j] {
-		if g.gaps != 1 || g.gap&(space|dash) == 0 {
+		one := g.gap == space || g.gap == dash || g.gap == dot && r.groups[0].n == 4 // threes with dots are an amount
+		if g.gaps > 2 || !one {
 			return false
 		}
 	}

@@ -277,8 +277,8 @@ func (r *row) leftOf(low int) side {
 	if r.lead-size == low {
 		return apart
 	}
-	c, _ = utf8.DecodeLastRuneInString(r.s[low : r.lead-size])
-	if isWord(c) {
+	before, _ := utf8.DecodeLastRuneInString(r.s[low : r.lead-size])
+	if isWord(before) && !(c == ':' && unicode.IsLetter(before)) { // behind a word and a colon stands what the word says
 		return joined
 	}
 	return apart
@@ -295,7 +295,7 @@ func isWord(r rune) bool {
 // endsAt reports whether a number may end behind the first j groups.
 func (r *row) endsAt(j int) bool {
 	if j < r.n { // a number goes on behind it
-		return r.groups[j].gap&space != 0
+		return r.groups[j].gap&(space|opened|closed) != 0
 	}
 	i := r.groups[j-1].to
 	if i == len(r.s) || r.extension(i) > i {

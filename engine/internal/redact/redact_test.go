@@ -54,6 +54,7 @@ var texts = []struct{ name, text string }{
 	{"full-width digits", "電話は«０９０－１２３４－５６７８»です"},
 	{"what the words say", "Tel. «5551234», call me at «2125550123», my mobile: «7700900123»"},
 	{"what the words say in German", "Handynummer «1711234567», Telefon: «4711 0815»"},
+	{"numbers with a bracket between", "«200 000 0000»)«200 000 0000», «212 555 0123»(«212 555 0124»"},
 	{"a bracket that stays", "(«212-555-0123») and («+49 30 1234567»)"},
 
 	{"order numbers", "order 2125550123, order no. 0123456789, Bestellung 4711-0815-42, ref: 0612345678, #2125550123"},
@@ -75,6 +76,9 @@ var texts = []struct{ name, text string }{
 	{"cards", "«4111 1111 1111 1111», «5500-0000-0000-0004», «378282246310005», «3782 822463 10005», «6011111111111117»"},
 	{"more cards", "«3530111333300000», «30569309025904», «2223003122003222», «6200 0000 0000 0005», «2200 7000 0000 0009»"},
 	{"card with its end", "card «4111111111111111» exp 12/26 cvv 123"},
+	{"cards as people type them", "card:«4111111111111111», Karte:«4111 1111 1111 1111», «4111.1111.1111.1111», «4111  1111  1111  1111», PAN=«4111111111111111»"},
+	{"an amount like a card", "378.282.246.310.005"},
+	{"a word and a colon", "Nr:«0171 1234567», Mobile:«+44 7700 900123», order:0171 1234567, 10:0171 1234567"},
 	{"wrong check digit", "4111 1111 1111 1112"},
 	{"no issuer", "1234 5678 9012 3452, 9999999999999995"},
 	{"not a card of its own", "4111-1111-1111-1111-5, x4111111111111111"},

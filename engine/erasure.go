@@ -3,9 +3,12 @@ package engine
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/closedloop/closedloop/engine/internal/audit"
+	"github.com/closedloop/closedloop/engine/internal/backup"
 	"github.com/closedloop/closedloop/engine/internal/pipeline"
 	"github.com/closedloop/closedloop/engine/internal/records"
 	"github.com/closedloop/closedloop/engine/internal/store"
@@ -73,7 +76,8 @@ type ErasureLeft struct {
 	// Backups are how many were made before the erasure was whole, and the last of them when.
 	Backups    int           `json:"backups,omitempty"`
 	LastBackup feedback.Time `json:"last_backup,omitzero"`
-	// BackupsUntil is how long those are kept, as the program says; zero when it does not, or there are none.
+	// BackupsUntil is how long those are kept, and the incremental ones that need them, as the program says; zero when it
+	// does not, or there are none.
 	BackupsUntil feedback.Time `json:"backups_until,omitzero"`
 	// Files says that freed bytes are left in the store's files until CompactStore.
 	Files bool `json:"files"`
@@ -149,18 +153,27 @@ func (s *State) receipt(e *records.Erasure) (*ErasureReceipt, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, b := range made {
+	r.Left.inBackups(made, e.DoneAt, s.keep.Backups, feedback.TimeOf(s.Clock()))
+	return r, nil
+}
+
+// inBackups says how many backups, the latest last, have what was erased at an instant, of those that are kept for so
+// long; 0 is for ever. One is kept as long as an incremental one that needs it.
+func (l *ErasureLeft) inBackups(made []backup.Info, done feedback.Time, keep time.Duration, now feedback.Time) {
+	needed := map[string]feedback.Time{} // when the last backup was made that needs this one
+	for i := range slices.Backward(made) {
+		b := &made[i]
 		at := feedback.Time(b.At)
-		if e.DoneAt != 0 && at > e.DoneAt || s.keep.Backups > 0 && at.Add(s.keep.Backups) < feedback.TimeOf(s.Clock()) {
+		last := max(needed[b.ID], at)
+		if needed[b.Base] = max(needed[b.Base], last); done != 0 && at > done || keep > 0 && last.Add(keep) < now {
 			continue
 		}
-		r.Left.Backups++
-		r.Left.LastBackup = max(r.Left.LastBackup, at)
+		l.Backups++
+		l.LastBackup = max(l.LastBackup, at)
+		if keep > 0 {
+			l.BackupsUntil = max(l.BackupsUntil, last.Add(keep))
+		}
 	}
-	if r.Left.Backups > 0 && s.keep.Backups > 0 {
-		r.Left.BackupsUntil = r.Left.LastBackup.Add(s.keep.Backups)
-	}
-	return r, nil
 }
 
 // Hold keeps what there is of a customer, or of a source, from being erased and from retention, until it is released.

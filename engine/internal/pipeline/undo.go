@@ -169,7 +169,7 @@ func (t *taking) count(d *records.Undone, out *removed) {
 }
 
 // plain is a text that is written in JSON as it is.
-var plain = regexp.MustCompile(`^[A-Za-z0-9 ._:/+-]+$`)
+var plain = regexp.MustCompile(`^[A-Za-z0-9 ,._:/+-]+$`)
 
 // next returns the next items to take back, and the last one that was looked at. It counts those that stay.
 func (t *taking) next() (ids []feedback.ItemID, last feedback.ItemID, err error) {

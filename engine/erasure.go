@@ -176,7 +176,8 @@ func (l *ErasureLeft) inBackups(made []backup.Info, done feedback.Time, keep tim
 	}
 }
 
-// Hold keeps what there is of a customer, or of a source, from being erased and from retention, until it is released.
+// Hold keeps what there is of a customer, or of a source, from being erased, from retention and from the undo of an import,
+// until it is released.
 type Hold struct {
 	Customer string        `json:"customer,omitempty"` // an id or an e-mail address; this or Source
 	Source   string        `json:"source,omitempty"`

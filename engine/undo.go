@@ -29,11 +29,13 @@ type Undone struct {
 	Sent    int `json:"sent"`    // messages that have left
 	Revised int `json:"revised"` // items of other imports that stay as this one revised them
 	Shared  int `json:"shared"`  // items that stay because a later import brought them too
+	Held    int `json:"held"`    // items that stay because of a hold
 
 	ClosedCases  []feedback.CaseID   `json:"closed_cases,omitempty"`
 	SentMessages []feedback.Delivery `json:"sent_messages,omitempty"` // their item, destination and time
 	RevisedItems []feedback.ItemID   `json:"revised_items,omitempty"`
 	SharedItems  []feedback.ItemID   `json:"shared_items,omitempty"`
+	HeldItems    []feedback.ItemID   `json:"held_items,omitempty"`
 }
 
 // UndoImport takes an import back: the items that it created, with their labels, decisions, cases, waiting messages,
@@ -42,7 +44,8 @@ type Undone struct {
 // when it is cut off, Run and RunOnce take it up again, and so does calling it again.
 //
 // What stays is told: cases on which people have acted are closed as undone; messages that have left; items of other
-// imports that this one revised, whose earlier content is not kept; items that a later import brought too. Alerts that
+// imports that this one revised, whose earlier content is not kept; items that a later import brought too, or that are
+// held. Alerts that
 // were raised stay as well, and the priority that repeat contact gave to other cases. Rows of later imports that were
 // duplicates of what is taken back were not kept: import them again. A source does not read again what its checkpoint
 // has passed.

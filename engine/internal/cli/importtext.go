@@ -138,6 +138,7 @@ func (a *app) undone(u *engine.Undo, r *engine.Undone, dry bool) {
 	left(r.Sent, count(r.Sent, "message")+" that left", sent)
 	left(r.Revised, count(r.Revised, "item")+" of other imports, as this one revised them", texts(r.RevisedItems))
 	left(r.Shared, count(r.Shared, "item")+" that a later import brought too", texts(r.SharedItems))
+	left(r.Held, count(r.Held, "item")+" because of a hold", texts(r.HeldItems))
 }
 
 func texts[T ~string](in []T) (out []string) {

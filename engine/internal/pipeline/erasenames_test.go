@@ -192,6 +192,23 @@ func TestAnErasureIsDoneWhenItEnds(t *testing.T) {
 	}
 }
 
+// What is held stays when its import is taken back, with its case and its messages.
+func TestUndoLeavesWhatIsHeld(t *testing.T) {
+	t.Parallel()
+	w := setup(t, rulesOf(erasedRules))
+	w.takeBatch("b", answer("1", 2, "#packaging"), answer("2", 2, "#packaging"))
+	w.hold(records.Hold{Customer: "c-1"})
+	for _, rehearse := range []bool{true, false} {
+		done, err := w.Undo(t.Context(), records.Undo{Source: "survey", Batch: "b", At: w.at, Who: "eva", Why: "wrong file"}, rehearse, nil)
+		if err != nil || done.Items != 1 || done.Held != 1 || done.Cases != 1 || done.Unsent != 1 || len(done.HeldItems) != 1 {
+			t.Errorf("%+v, %v", done, err)
+		}
+	}
+	if got := fmt.Sprint(w.itemIDs(), len(all[feedback.Case](w, records.CasePrefix())), len(all[feedback.Delivery](w, records.DeliveriesPrefix()))); got != "[1] 1 1" {
+		t.Errorf("left are %s", got)
+	}
+}
+
 // A receipt is kept, and so is who asked for it.
 func TestTheReceiptDoesNotNameThePerson(t *testing.T) {
 	t.Parallel()

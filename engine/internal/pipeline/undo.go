@@ -22,7 +22,7 @@ const undoBatch = 64
 // many updates and remembers how far it is, so that one that was cut off goes on when it is called again. With rehearse
 // nothing is changed. progress is told how many items are taken back; it may be nil.
 //
-// Items that a later import brought too stay, and items of other imports stay as this one revised them. Alerts that were
+// Items that a later import brought too stay, and those that are held, and items of other imports stay as this one revised them. Alerts that were
 // raised, and messages that have left, stay as well. It fails with store.ErrNotFound when there is no such import.
 func (p *Pipeline) Undo(ctx context.Context, u records.Undo, rehearse bool, progress func(items int)) (records.Undone, error) {
 	if rehearse {
@@ -96,7 +96,7 @@ func (t *taking) say(w *writer, kind string, data []byte) {
 	w.said(audit.Entry{At: t.at, Kind: kind, Who: t.u.Who, What: t.u.Source + " " + t.u.Batch, Why: t.u.Why, Data: data})
 }
 
-// created reports whether an item is one that the import brought, and no other.
+// created reports whether an item is one that the import brought, and no other, and that is not held.
 func (t *taking) created(r records.Reader, id feedback.ItemID) (bool, error) {
 	if id == "" {
 		return false, nil
@@ -105,7 +105,16 @@ func (t *taking) created(r records.Reader, id feedback.ItemID) (bool, error) {
 	if errors.Is(err, store.ErrNotFound) {
 		return false, nil
 	}
-	return err == nil && rec.Batches() == records.BatchOf{Source: t.u.Source, Created: t.u.Batch, Latest: t.u.Batch}, err
+	if err != nil || rec.Batches() != (records.BatchOf{Source: t.u.Source, Created: t.u.Batch, Latest: t.u.Batch}) {
+		return false, err
+	}
+	held, err := isHeld(r, rec)
+	return !held, err
+}
+
+func isHeld(r records.Reader, rec *records.Item) (bool, error) {
+	held, err := records.HeldItem(r, &rec.Feedback)
+	return held != nil, err
 }
 
 func (t *taking) unsay(ctx context.Context) error {
@@ -128,7 +137,7 @@ func (t *taking) left(d *feedback.Delivery) bool {
 }
 
 func (t *taking) items(ctx context.Context) error {
-	how := removal{by: acting{who: t.u.Who, why: t.u.Why}}
+	how := removal{by: acting{who: t.u.Who, why: t.u.Why}, stays: isHeld}
 	for {
 		ids, last, err := t.next()
 		if err != nil || last == t.u.After {
@@ -197,7 +206,17 @@ func (t *taking) next() (ids []feedback.ItemID, last feedback.ItemID, err error)
 			if err := json.Unmarshal(payload, &rec); err != nil {
 				return false, fmt.Errorf("item %s: %w", id, err)
 			}
-			if t.judge(id, rec.Batches()) {
+			goes := t.judge(id, rec.Batches())
+			if goes {
+				held, err := isHeld(s, &rec)
+				if err != nil {
+					return false, err
+				}
+				if goes = !held; held {
+					t.u.Done.Held, t.u.Done.HeldItems = t.u.Done.Held+1, records.Name(t.u.Done.HeldItems, id)
+				}
+			}
+			if goes {
 				ids = append(ids, id)
 			}
 			return len(ids) < undoBatch, nil

@@ -70,7 +70,7 @@ type Tombstone struct {
 	At feedback.Time `json:"at"`
 }
 
-// Hold keeps what there is of a customer, or of a source, from being erased and from retention.
+// Hold keeps what there is of a customer, or of a source, from being erased, from retention and from the undo of an import.
 type Hold struct {
 	Customer string        `json:"customer,omitempty"`
 	Source   string        `json:"source,omitempty"`

@@ -26,11 +26,13 @@ type Undone struct {
 	Sent    int `json:"sent"`    // messages that have left
 	Revised int `json:"revised"` // items of other imports that stay as this one revised them
 	Shared  int `json:"shared"`  // items that stay because a later import brought them too
+	Held    int `json:"held"`    // items that stay because of a hold
 
 	ClosedCases  []feedback.CaseID   `json:"closed_cases,omitempty"`
 	SentMessages []feedback.Delivery `json:"sent_messages,omitempty"` // their item, destination and time
 	RevisedItems []feedback.ItemID   `json:"revised_items,omitempty"`
 	SharedItems  []feedback.ItemID   `json:"shared_items,omitempty"`
+	HeldItems    []feedback.ItemID   `json:"held_items,omitempty"`
 }
 
 // mostNamed bounds each list of an Undone.

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/closedloop/closedloop/engine/internal/cases"
 	"github.com/closedloop/closedloop/engine/internal/records"
+	"github.com/closedloop/closedloop/engine/internal/store"
 	"github.com/closedloop/closedloop/sdk/feedback"
 )
 
@@ -206,6 +208,33 @@ func TestUndoLeavesWhatIsHeld(t *testing.T) {
 	}
 	if got := fmt.Sprint(w.itemIDs(), len(all[feedback.Case](w, records.CasePrefix())), len(all[feedback.Delivery](w, records.DeliveriesPrefix()))); got != "[1] 1 1" {
 		t.Errorf("left are %s", got)
+	}
+}
+
+// While an erasure goes on, a case that is still there has its timer.
+func TestACaseKeepsItsTimerUntilItIsErased(t *testing.T) {
+	t.Parallel()
+	w := setup(t, rulesOf(erasedRules))
+	w.take(answer("1", 2, "#packaging"))
+	timers := func() (n int) {
+		for key := range w.records() {
+			if key[0] == store.KeyTimer && strings.Contains(key, TimerCase) {
+				n++
+			}
+		}
+		return n
+	}
+	x := &erasing{p: w.Pipeline, e: records.Erasure{At: w.at, Who: "dpo", Why: "request"}, at: w.at, who: newPerson(records.Person{Customer: "c-1"}), gone: map[string]bool{}}
+	for _, step := range []func(context.Context) error{x.begin, x.find, x.messages, x.rest} {
+		if err := step(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if timers() != 1 || len(all[feedback.Case](w, records.CasePrefix())) != 1 {
+			t.Error("the case is without its timer")
+		}
+	}
+	if _, err := x.run(t.Context()); err != nil || timers() != 0 {
+		t.Errorf("%d timers are left, %v", timers(), err)
 	}
 }
 

@@ -64,7 +64,7 @@ func (x *erasing) rest(ctx context.Context) error {
 		{store.KeySilence, x.told, x.takeBoard},
 		{store.KeyWindow, inKey, x.drop(&x.e.Gone.Windows)},
 		{store.KeyThrottle, x.inEither, x.takeFirings},
-		{store.KeyTimer, inKey, x.drop(&x.e.Gone.Timers)},
+		{store.KeyTimer, x.inTimer, x.drop(&x.e.Gone.Timers)},
 		{store.KeyMeta, x.inEither, x.takeNotices},
 		{store.KeyPlugin, x.inEither, x.takePair},
 	} {
@@ -73,6 +73,14 @@ func (x *erasing) rest(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// inTimer reports whether a timer mentions the person. Those of cases go with their cases: a case that has a promise has
+// its timer at any moment.
+func (x *erasing) inTimer(key, _ []byte) bool {
+	r := store.ReadKey(key)
+	_ = r.Time()
+	return r.Str() != TimerCase && x.who.isNamedIn(key)
 }
 
 // ruleOf returns the rule whose alerts a record tells of, or "".

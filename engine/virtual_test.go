@@ -97,7 +97,7 @@ func (v *virtual) at(text string) time.Time {
 }
 
 // set sets the wall clock.
-func (v *virtual) set(text string) { v.wall.Store(int64(v.at(text).Sub(time.Now()))) }
+func (v *virtual) set(text string) { v.wall.Store(int64(time.Until(v.at(text)))) }
 
 func (v *virtual) now() time.Time { return time.Now().Add(time.Duration(v.wall.Load())) }
 

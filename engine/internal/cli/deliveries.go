@@ -223,7 +223,6 @@ func (a *app) deliveryText(s *session, d *engine.Delivery) {
 // deliveryAct is what a command does to deliveries.
 type deliveryAct struct {
 	act   engine.DeliveryAction
-	roles []string
 	which deliveryFlags
 	all   bool
 	yes   bool

@@ -10,7 +10,6 @@ import (
 	"github.com/closedloop/closedloop/engine/internal/host"
 	"github.com/closedloop/closedloop/engine/internal/store"
 	"github.com/closedloop/closedloop/sdk"
-	"github.com/closedloop/closedloop/sdk/feedback"
 )
 
 // backlog is how many messages BenchmarkDrain sends.
@@ -74,7 +73,7 @@ func callAlone(b *testing.B, p host.Plugin, at, n int) time.Duration {
 		wg.Go(func() {
 			for i := c; i < n; i += at {
 				key := fmt.Sprintf("alone_%d", i)
-				if err := p.Deliver(context.Background(), sdk.Message{Key: key, Attempt: 1, Kind: "notify", At: feedback.Time(start), Body: []byte(bodyOf(key))}); err != nil {
+				if err := p.Deliver(context.Background(), sdk.Message{Key: key, Attempt: 1, Kind: "notify", At: start, Body: []byte(bodyOf(key))}); err != nil {
 					b.Error(err)
 				}
 			}

@@ -46,7 +46,6 @@ type modelled struct {
 	*world
 	rt     *rapid.T
 	policy Policy
-	plugin deliver
 
 	mu       sync.Mutex
 	things   map[string]*thing

@@ -167,7 +167,7 @@ func TestGivenUpAndReplayed(t *testing.T) {
 func TestReplayedKeepsItsTime(t *testing.T) {
 	t.Parallel()
 	var got []sdk.Message
-	fail := error(sdk.Fatal("no"))
+	fail := sdk.Fatal("no")
 	w := newWorld(t, inPlace(t, many, func(_ context.Context, m sdk.Message) error {
 		got = append(got, m)
 		return fail

@@ -52,7 +52,7 @@ func inJSON(s string) []string {
 		var b bytes.Buffer
 		enc := json.NewEncoder(&b)
 		enc.SetEscapeHTML(html)
-		if enc.Encode(s) == nil && b.Len() > len("\"\"\n") {
+		if err := enc.Encode(s); err == nil && b.Len() > len("\"\"\n") {
 			forms = append(forms, b.String()[1:b.Len()-2])
 		}
 	}

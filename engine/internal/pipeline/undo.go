@@ -242,7 +242,7 @@ func (t *taking) judge(id feedback.ItemID, b records.BatchOf) bool {
 
 // rejects forgets what of the import was held back.
 func (t *taking) rejects(ctx context.Context) error {
-	return sweep(t.p, ctx, t.at, records.DeadLetterPrefix(), func(_ records.Reader, l *feedback.DeadLetter) (bool, error) {
+	return sweep(ctx, t.p, t.at, records.DeadLetterPrefix(), func(_ records.Reader, l *feedback.DeadLetter) (bool, error) {
 		return l.Delivery == nil && l.Source == t.u.Source && l.Batch == t.u.Batch, nil
 	}, func(w *writer, key []byte, _ *feedback.DeadLetter) error {
 		w.tx.Delete(key)

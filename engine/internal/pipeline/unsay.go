@@ -30,13 +30,13 @@ func (p *Pipeline) unsay(ctx context.Context, at feedback.Time, is about) (unsen
 		unsent = append(unsent, feedback.Delivery{Item: d.Item, Kind: d.Kind, Destination: d.Destination, CreatedAt: d.CreatedAt})
 		return w.undo(d.Item, func(e *records.Effect) bool { return e.Kind == string(rules.Notify) && keyOf(d.Item, e) == d.Key })
 	}
-	err = sweep(p, ctx, at, records.DeliveriesPrefix(), func(r records.Reader, d *feedback.Delivery) (bool, error) {
+	err = sweep(ctx, p, at, records.DeliveriesPrefix(), func(r records.Reader, d *feedback.Delivery) (bool, error) {
 		return is(r, d.Item)
 	}, drop)
 	if err != nil {
 		return unsent, err
 	}
-	err = sweep(p, ctx, at, records.DeadLetterPrefix(), func(r records.Reader, l *feedback.DeadLetter) (bool, error) {
+	err = sweep(ctx, p, at, records.DeadLetterPrefix(), func(r records.Reader, l *feedback.DeadLetter) (bool, error) {
 		if l.Delivery == nil {
 			return false, nil
 		}
@@ -45,7 +45,7 @@ func (p *Pipeline) unsay(ctx context.Context, at feedback.Time, is about) (unsen
 	if err != nil {
 		return unsent, err
 	}
-	err = sweep(p, ctx, at, records.DigestPrefix(), func(r records.Reader, d *records.Digest) (found bool, err error) {
+	err = sweep(ctx, p, at, records.DigestPrefix(), func(r records.Reader, d *records.Digest) (found bool, err error) {
 		for i := range d.State.Entries {
 			it, e := is(r, feedback.ItemID(d.State.Entries[i].Item))
 			found, err = found || it, errors.Join(err, e)
@@ -59,7 +59,7 @@ func (p *Pipeline) unsay(ctx context.Context, at feedback.Time, is about) (unsen
 	if err != nil {
 		return unsent, err
 	}
-	return unsent, sweep(p, ctx, at, records.ThrottlePrefix(), func(r records.Reader, t *records.Throttled) (found bool, err error) {
+	return unsent, sweep(ctx, p, at, records.ThrottlePrefix(), func(r records.Reader, t *records.Throttled) (found bool, err error) {
 		for _, f := range t.Firings {
 			it, e := is(r, f.Item)
 			found, err = found || it, errors.Join(err, e)
@@ -115,7 +115,7 @@ func (w *writer) undo(id feedback.ItemID, which func(*records.Effect) bool) erro
 
 // sweep goes through the records below a prefix and has take do something with those that are chosen, so many in one
 // update that it stays short. What take is handed is the record as the update finds it.
-func sweep[T any](p *Pipeline, ctx context.Context, at feedback.Time, prefix []byte, chosen func(records.Reader, *T) (bool, error),
+func sweep[T any](ctx context.Context, p *Pipeline, at feedback.Time, prefix []byte, chosen func(records.Reader, *T) (bool, error),
 	take func(w *writer, key []byte, v *T) error) error {
 	for from := []byte(nil); ; {
 		var keys [][]byte

@@ -158,7 +158,11 @@ func (s *Store) commit(g *group) error {
 		return err
 	}
 	if _, named := g.writes[string(identityKey())]; s.unnamed && !named {
-		if err := write(txn, identityKey(), s.identity.record()); err != nil {
+		record, err := s.identity.record()
+		if err == nil {
+			err = write(txn, identityKey(), record)
+		}
+		if err != nil {
 			return err
 		}
 	}

@@ -187,7 +187,11 @@ func (d *dump) head() (backup.Head, error) {
 	if err != nil {
 		return backup.Head{}, err
 	}
-	h := backup.Head{ID: newID(), Store: id.ID, To: d.sn.at, At: d.o.Now.UnixMilli(), Format: id.Format, Migration: id.migration()}
+	migration, err := id.migration()
+	if err != nil {
+		return backup.Head{}, err
+	}
+	h := backup.Head{ID: newID(), Store: id.ID, To: d.sn.at, At: d.o.Now.UnixMilli(), Format: id.Format, Migration: migration}
 	base := d.o.Since
 	if base == nil {
 		return h, nil

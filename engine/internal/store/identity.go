@@ -36,9 +36,12 @@ func newID() string {
 }
 
 // record returns the record of the identity.
-func (id *identity) record() []byte {
-	p, _ := json.Marshal(id) // strings, numbers and bytes always encode
-	return sealed(identityKey(), p)
+func (id *identity) record() ([]byte, error) {
+	p, err := json.Marshal(id)
+	if err != nil {
+		return nil, fmt.Errorf("store: the identity of the store: %w", err)
+	}
+	return sealed(identityKey(), p), nil
 }
 
 // sealed makes a record.
@@ -63,12 +66,11 @@ func (sn *Snapshot) identity() (identity, error) {
 }
 
 // migration returns how far the store is on its way to another format, as a backup says it.
-func (id *identity) migration() []byte {
+func (id *identity) migration() ([]byte, error) {
 	if id.Migration == nil {
-		return nil
+		return nil, nil
 	}
-	b, _ := json.Marshal(id.Migration) // a number and bytes always encode
-	return b
+	return json.Marshal(id.Migration)
 }
 
 // readIdentity takes up which store it is. One that has none yet, because nothing was committed or because it is of

@@ -63,13 +63,17 @@ func (s *Store) migrate(ctx context.Context, m *Migration) error {
 	if part.Last {
 		next.Format, next.Migration = m.To, nil
 	}
-	err := s.Update(ctx, func(tx *Tx) error {
+	record, err := next.record()
+	if err != nil {
+		return err
+	}
+	err = s.Update(ctx, func(tx *Tx) error {
 		if part.Do != nil {
 			if err := part.Do(tx); err != nil {
 				return err
 			}
 		}
-		tx.put(identityKey(), next.record())
+		tx.put(identityKey(), record)
 		return nil
 	})
 	if err == nil {

@@ -251,12 +251,16 @@ func (w *restoring) layers() (layers []*backup.Reader, err error) {
 func (w *restoring) load(m *merge) error {
 	last := w.chain[len(w.chain)-1]
 	id := identity{ID: newID(), Format: last.Format, Migration: migratingOf(last.Migration)}
+	record, err := id.record()
+	if err != nil {
+		return err
+	}
 	l, err := load(w.s.db, w.s.space)
 	if err != nil {
 		return err
 	}
 	defer l.cancel()
-	if err := errors.Join(l.history(last.To), l.add(identityKey(), id.record(), last.To)); err != nil {
+	if err := errors.Join(l.history(last.To), l.add(identityKey(), record, last.To)); err != nil {
 		return err
 	}
 	total := int64(0)

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"os"
 
@@ -103,6 +104,9 @@ type BackupFileOptions struct {
 
 // BackupFile does as Backup, into a file that is there under its name once it is whole and durable.
 func (s *State) BackupFile(ctx context.Context, o BackupFileOptions, progress func(done, total int)) (*Backup, error) {
+	if o.Path == "" {
+		return nil, fmt.Errorf("a file to write the backup into: %w", ErrMissing)
+	}
 	opts, err := s.backupOptions(BackupOptions{o.Since, progress})
 	if err != nil {
 		return nil, err

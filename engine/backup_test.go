@@ -127,3 +127,13 @@ func TestBackupErrors(t *testing.T) {
 		t.Error("into a directory with files:", err)
 	}
 }
+
+func TestBackupNeedsAPath(t *testing.T) {
+	t.Parallel()
+	dir, p := writeProgram(t, programFiles), &parts{}
+	e := open(t, dir, p)
+	defer closeEngine(t, e)
+	if _, err := e.BackupFile(t.Context(), engine.BackupFileOptions{}, nil); !errors.Is(err, engine.ErrMissing) {
+		t.Errorf("got %v", err)
+	}
+}

@@ -125,7 +125,10 @@ func (s *Store) BackupFile(ctx context.Context, path string, o BackupOptions) (i
 	if err = errors.Join(err, f.Close()); err != nil {
 		return info, errors.Join(err, os.Remove(partial))
 	}
-	if err := errors.Join(os.Rename(partial, path), syncDir(filepath.Dir(path))); err != nil {
+	if err := os.Rename(partial, path); err != nil {
+		return info, errors.Join(fmt.Errorf("store: backup: %w", err), os.Remove(partial))
+	}
+	if err := syncDir(filepath.Dir(path)); err != nil {
 		return info, fmt.Errorf("store: backup: %w", err)
 	}
 	return info, s.noteBackup(ctx, info)

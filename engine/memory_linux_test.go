@@ -44,6 +44,9 @@ func cgroup(t *testing.T, limit int) (dir, peak string) {
 // use more than is promised. It takes items at the promised rate, all it is asked to, and is not ended by the system. The
 // bundled codebook takes 48 MiB more in the sandbox: its compiled code, and wazero's copy of the module.
 func TestSmallProfileFitsItsMemory(t *testing.T) {
+	if raced {
+		t.Skip("SKIPPED: the race detector takes several times the memory")
+	}
 	folder, err := filepath.Abs("../plugins/codebook")
 	if err != nil {
 		t.Fatal(err)

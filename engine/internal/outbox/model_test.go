@@ -197,11 +197,13 @@ func (m *modelled) replayOne(rt *rapid.T) {
 		rt.Skip()
 	}
 	th := rapid.SampledFrom(dead).Draw(rt, "letter")
-	m.replayed(th)
+	m.replayed(rt, th)
 }
 
-func (m *modelled) replayed(th *thing) {
-	m.world.replay(feedback.DeadLetter{ID: LetterID(&feedback.Delivery{Destination: th.destination, Key: th.key})})
+func (m *modelled) replayed(rt *rapid.T, th *thing) {
+	if err := m.revive(LetterID(&feedback.Delivery{Destination: th.destination, Key: th.key})); err != nil {
+		rt.Fatalf("%s: %v", th.key, err)
+	}
 	m.places++
 	th.state, th.place, th.attempts, th.since, th.code = "waiting", m.places, 0, m.now, ""
 }
@@ -304,7 +306,7 @@ func TestModel(t *testing.T) {
 		for range 100 {
 			for _, th := range m.in("dead") {
 				th.plan = nil
-				m.replayed(th)
+				m.replayed(rt, th)
 			}
 			m.drainAll(rt)
 			m.now = m.now.Add(time.Hour)

@@ -490,3 +490,15 @@ func TestALongErrorIsCut(t *testing.T) {
 		t.Errorf("kept %d bytes", len(got))
 	}
 }
+
+// TestAgeCountsFromTheReplay holds also when the clock stepped back before the message was replayed.
+func TestAgeCountsFromTheReplay(t *testing.T) {
+	t.Parallel()
+	p := Policy{MaxAge: time.Hour}.WithDefaults()
+	for replayed, want := range map[feedback.Time]string{0: "", start.Add(-2 * time.Hour): codeTooOld, start.Add(-time.Minute): ""} {
+		d := &feedback.Delivery{CreatedAt: start, ReplayedAt: replayed}
+		if code, _ := p.giveUp(d, sdk.FailureOf(errDown), start.Add(30*time.Minute)); code != want {
+			t.Errorf("replayed at %s: %q, want %q", replayed, code, want)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -80,7 +81,7 @@ const (
 
 // giveUp returns why a message whose attempt has failed is not tried again, or "".
 func (p Policy) giveUp(d *feedback.Delivery, f *sdk.Failure, now feedback.Time) (code, reason string) {
-	age := now.Std().Sub(max(d.CreatedAt, d.ReplayedAt).Std())
+	age := now.Std().Sub(cmp.Or(d.ReplayedAt, d.CreatedAt).Std()) // also when the clock stepped back before the replay
 	switch {
 	case f.Fatal:
 		return codeRefused, d.LastError

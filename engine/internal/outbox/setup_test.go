@@ -190,16 +190,22 @@ func (w *world) waiting() (keys []string) {
 func (w *world) replay(letters ...feedback.DeadLetter) {
 	w.t.Helper()
 	for _, l := range letters {
-		var d *feedback.Delivery
-		err := w.store.Update(context.Background(), func(tx *store.Tx) (err error) {
-			d, err = Replay(tx, l.ID, w.clock())
-			return err
-		})
-		if err != nil {
+		if err := w.revive(l.ID); err != nil {
 			w.t.Fatal(err)
 		}
+	}
+}
+
+func (w *world) revive(letter string) error {
+	var d *feedback.Delivery
+	err := w.store.Update(context.Background(), func(tx *store.Tx) (err error) {
+		d, err = Replay(tx, letter, w.clock())
+		return err
+	})
+	if err == nil {
 		w.Expedited(d.Destination, d.Sequence)
 	}
+	return err
 }
 
 func (w *world) want(what string, got []string, want ...string) {

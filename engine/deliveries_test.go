@@ -211,7 +211,6 @@ func TestPeopleActOnDeliveries(t *testing.T) {
 	}
 }
 
-// TestDestinationsStand compares what is told of destinations with what was done for them.
 // TestDroppedHoldsNobodyBack has a person drop the message that holds up all others until it is tried again.
 func TestDroppedHoldsNobodyBack(t *testing.T) {
 	t.Parallel()
@@ -241,6 +240,7 @@ func TestDroppedHoldsNobodyBack(t *testing.T) {
 	}
 }
 
+// TestDestinationsStand compares what is told of destinations with what was done for them.
 func TestDestinationsStand(t *testing.T) {
 	t.Parallel()
 	e, p := refused(t, 3)

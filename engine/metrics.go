@@ -176,7 +176,6 @@ func (m *meter) count(r *pipeline.Report) {
 	m.total.Queued += int64(r.Messages)
 }
 
-// progress adds to what this pass did for a source.
 // sweep adds what retention has taken out.
 func (m *meter) sweep(done RetentionCounts) {
 	m.mu.Lock()
@@ -188,6 +187,7 @@ func (m *meter) sweep(done RetentionCounts) {
 	r.DeadLetters += done.DeadLetters
 }
 
+// progress adds to what this pass did for a source.
 func (m *meter) progress(source string, r *pipeline.Report) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

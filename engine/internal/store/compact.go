@@ -187,9 +187,9 @@ func (w *rewrite) catchUp(txn *badger.Txn, from, to uint64) error {
 			return nil
 		}
 		last = item.KeyCopy(nil)
-		if size += int64(len(last) + len(record)); size >= loadCheck {
+		if size += int64(len(last) + len(record)); size >= loadBatch {
 			size = 0
-			if err := errors.Join(w.s.space.check(2*loadCheck), w.ended()); err != nil {
+			if err := errors.Join(w.s.space.check(loadRoom), w.ended()); err != nil {
 				return err
 			}
 		}
@@ -211,7 +211,7 @@ func (w *rewrite) catchUp(txn *badger.Txn, from, to uint64) error {
 }
 
 func (w *rewrite) open() (err error) {
-	w.db, err = openBadger(w.s.path(w.name), w.s.opts)
+	w.db, err = w.s.openBadger(w.s.path(w.name))
 	return err
 }
 

@@ -17,13 +17,12 @@ type loader struct {
 	buf   *z.Buffer
 	space *space
 	bytes int64 // loaded
-	fresh int64 // of them since the free space was looked at
 	ended bool
 }
 
 const (
-	loadBatch = 1 << 20  // bytes handed to Badger at once
-	loadCheck = 16 << 20 // bytes between two looks at the free space
+	loadBatch = 1 << 20  // bytes handed to Badger at once, after a look at the free space
+	loadRoom  = 32 << 20 // bytes that must be free for that, besides the reserve
 )
 
 // load begins to fill db. Either finish or cancel must be called.
@@ -40,9 +39,7 @@ func load(db *badger.DB, sp *space) (l *loader, err error) {
 // add loads a record as it is stored, under the number of the commit that wrote it. Both are copied.
 func (l *loader) add(key, record []byte, version uint64) error {
 	badger.KVToBuffer(&pb.KV{Key: key, Value: record, Version: version}, l.buf)
-	n := int64(len(key) + len(record))
-	l.bytes += n
-	l.fresh += n
+	l.bytes += int64(len(key) + len(record))
 	if l.buf.LenNoPadding() < loadBatch {
 		return nil
 	}
@@ -51,11 +48,8 @@ func (l *loader) add(key, record []byte, version uint64) error {
 
 func (l *loader) flush() (err error) {
 	defer recovered(&err)
-	if l.fresh >= loadCheck {
-		l.fresh = 0
-		if err := l.space.check(2 * loadCheck); err != nil {
-			return err
-		}
+	if err := l.space.check(loadRoom); err != nil {
+		return err
 	}
 	if err := l.w.Write(l.buf); err != nil {
 		return fmt.Errorf("store: load: %w", err)

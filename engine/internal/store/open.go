@@ -54,7 +54,7 @@ func (s *Store) openTree() (err error) {
 	if err := errors.Join(os.MkdirAll(tree, 0o700), os.Chmod(tree, 0o700)); err != nil {
 		return fmt.Errorf("store: %w", err)
 	}
-	s.db, err = openBadger(tree, s.opts)
+	s.db, err = s.openBadger(tree)
 	return err
 }
 
@@ -102,8 +102,8 @@ func (s *Store) takeUp() error {
 const badgerLocked = "Another process is using this Badger database"
 
 // openBadger opens the database, whose directory nobody else uses.
-func openBadger(dir string, o Options) (db *badger.DB, err error) {
-	opts, err := o.Profile.badgerOptions(dir)
+func (s *Store) openBadger(dir string) (db *badger.DB, err error) {
+	opts, err := s.opts.Profile.badgerOptions(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -116,7 +116,7 @@ func openBadger(dir string, o Options) (db *badger.DB, err error) {
 			db, err = nil, errorf(ErrCorrupt, corruptHint, "opening %s: %v", dir, r)
 		}
 	}()
-	log := &logger{to: o.Logger}
+	log := newLogger(s.opts.Logger, s.space)
 	// Badger's own lock may outlive a Close by an instant, while a process that was just started still shares it.
 	for range 50 {
 		if db, err = badger.OpenManaged(opts.WithLogger(log)); err == nil || !strings.Contains(err.Error(), badgerLocked) {
@@ -156,12 +156,36 @@ func removeEmptyLogs(dir string) error {
 	return nil
 }
 
+// closeBadger ends the database, and no longer holds its compactions back.
+func closeBadger(db *badger.DB) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("store: closing %s: %v", db.Opts().Dir, r)
+		}
+	}()
+	if log, ok := db.Opts().Logger.(*logger); ok {
+		log.release()
+	}
+	if err := db.Close(); err != nil {
+		return fmt.Errorf("store: closing %s: %w", db.Opts().Dir, err)
+	}
+	return nil
+}
+
 // logger routes what Badger says to a function, and listens itself.
 type logger struct {
-	to func(slog.Level, string)
+	to      func(slog.Level, string)
+	space   *space
+	closing chan struct{}
+	release func() // closes closing
 
 	mu    sync.Mutex
 	table string
+}
+
+func newLogger(to func(slog.Level, string), space *space) *logger {
+	closing := make(chan struct{})
+	return &logger{to: to, space: space, closing: closing, release: sync.OnceFunc(func() { close(closing) })}
 }
 
 // ignored returns the name of a table that Badger left out, because its index is damaged, and only said so.
@@ -193,7 +217,15 @@ func (l *logger) Warningf(format string, args ...any) { l.say(slog.LevelWarn, fo
 // Infof implements badger.Logger. What Badger takes for information is of use in a search for errors only.
 func (l *logger) Infof(format string, args ...any) { l.say(slog.LevelDebug, format, args) }
 
-// Debugf implements badger.Logger.
-func (l *logger) Debugf(string, ...any) {}
+// Debugf implements badger.Logger. Badger says so when a compaction is about to write a table, and waits for the answer:
+// the one place where the table can be held back until the disk has room for it.
+func (l *logger) Debugf(format string, _ ...any) {
+	if strings.HasPrefix(format, aboutToWrite) {
+		l.space.await(l.closing)
+	}
+}
+
+// aboutToWrite begins what Badger says when the keys of a table are collected.
+const aboutToWrite = "[%d] LOG Compact. Added "
 
 var _ badger.Logger = (*logger)(nil)

@@ -214,7 +214,7 @@ func (w *restoring) begin() error {
 	for _, l := range w.chain {
 		size += l.Bytes
 	}
-	if err := w.s.space.check(int64(size) + 4*loadCheck); err != nil {
+	if err := w.s.space.check(int64(size) + 2*loadRoom); err != nil {
 		return err
 	}
 	tree := w.s.path(firstTree)
@@ -223,7 +223,7 @@ func (w *restoring) begin() error {
 		return fmt.Errorf("store: restore: %w", err)
 	}
 	w.s.tree = firstTree
-	w.s.db, err = openBadger(tree, opts)
+	w.s.db, err = w.s.openBadger(tree)
 	return err
 }
 
@@ -298,7 +298,7 @@ func (w *restoring) finish(m *merge) error {
 		return err
 	}
 	var err error
-	if w.s.db, err = openBadger(w.s.path(firstTree), w.s.opts); err != nil {
+	if w.s.db, err = w.s.openBadger(w.s.path(firstTree)); err != nil {
 		return err
 	}
 	sum, err := w.s.contents(last)

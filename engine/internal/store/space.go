@@ -5,11 +5,12 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 )
 
 // space guards against a full disk. Badger writes through memory maps of sparse files, so a disk that runs full
-// kills the process with SIGBUS; the guard refuses to write while there is still room for what Badger does in the
-// background.
+// kills the process with SIGBUS; the guard refuses updates while there is still room for what Badger does in the
+// background, and holds compactions back while there is none.
 //
 // The ballast is a file that is given up when others have eaten half of the reserve, so that what Badger still has to
 // flush and compact finds room. Until the ballast can be written again no update is accepted.
@@ -91,6 +92,21 @@ func (s *space) makeRoom(need int64) bool {
 	free, err := s.measure()
 	return err != nil || free >= need
 }
+
+// await waits until half of the reserve is free, which is room for the tables of all compactions that may run, or until
+// stop is closed.
+func (s *space) await(stop <-chan struct{}) {
+	for !s.makeRoom(s.reserve / 2) {
+		select {
+		case <-stop:
+			return
+		case <-time.After(awaitEvery):
+		}
+	}
+}
+
+// awaitEvery is how often a full disk is measured again.
+const awaitEvery = 100 * time.Millisecond
 
 func (s *space) measure() (int64, error) {
 	free, err := s.free(s.dir)

@@ -263,6 +263,63 @@ func TestCloseOnFullDisk(t *testing.T) {
 	}
 }
 
+// A compaction writes no table while the disk is full, and goes on once there is room.
+func TestCompactionAwaitsRoom(t *testing.T) {
+	t.Parallel()
+	var d disk
+	d.free.Store(1000 << 20)
+	dir, o := t.TempDir(), d.options(100<<20, -1)
+	o.Profile = Still // compacts only when told
+	for i := range 6 {
+		s := reopen(t, dir, o)
+		must(t, s, func(tx *Tx) { tx.Set(key("a", i), []byte("1")) })
+		if err := s.Close(); err != nil { // leaves a table, of which there are more than may stay
+			t.Fatal(err)
+		}
+	}
+	looks, measure := make(chan struct{}, 100), o.Free
+	o.Free = func(dir string) (int64, error) {
+		looks <- struct{}{}
+		return measure(dir)
+	}
+	s := reopen(t, dir, o)
+	before := len(s.db.Tables())
+	for len(looks) > 0 {
+		<-looks
+	}
+	d.free.Store(49 << 20)
+	flat := make(chan error, 1)
+	go func() { flat <- s.db.Flatten(1) }()
+	for range 4 { // each time it measures twice
+		select {
+		case <-looks:
+		case err := <-flat:
+			t.Fatal("the compaction did not wait:", err)
+		}
+	}
+	if n := len(s.db.Tables()); n != before {
+		t.Errorf("%d tables, were %d", n, before)
+	}
+	d.free.Store(1000 << 20)
+	if err := <-flat; err != nil {
+		t.Error(err)
+	}
+	if n := len(s.db.Tables()); n >= before {
+		t.Errorf("%d tables, were %d", n, before)
+	}
+}
+
+// A tree that is being closed waits for no room.
+func TestAwaitEnds(t *testing.T) {
+	t.Parallel()
+	var d disk
+	o := d.options(100<<20, -1)
+	l := newLogger(nil, &space{dir: t.TempDir(), reserve: o.Reserve, free: o.Free})
+	l.release()
+	l.release()
+	l.Debugf(aboutToWrite+"%d keys", 1, 2)
+}
+
 func TestWriteBlocks(t *testing.T) {
 	t.Parallel()
 	f, err := os.Create(filepath.Join(t.TempDir(), "f"))

@@ -2,7 +2,6 @@ package store
 
 import (
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -150,18 +149,6 @@ func (s *Store) Close() error {
 			"no room to close %s cleanly", s.dir))
 	}
 	return errors.Join(closeBadger(s.db), s.mark.close(), s.lock.unlock())
-}
-
-func closeBadger(db *badger.DB) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("store: closing %s: %v", db.Opts().Dir, r)
-		}
-	}()
-	if err := db.Close(); err != nil {
-		return fmt.Errorf("store: closing %s: %w", db.Opts().Dir, err)
-	}
-	return nil
 }
 
 // Healthy returns nil when the last commit succeeded: else ErrClosed, ErrPoisoned, or its error, such as ErrFull. Whether

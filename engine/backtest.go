@@ -96,12 +96,12 @@ func (s *State) Backtest(ctx context.Context, o BacktestOptions, progress func(d
 		if out.First, out.Last, err = records.Span(snap); err != nil {
 			return err
 		}
-		run := backtest.New(set, s.options(&o.History, out.First, out.Last))
+		run := backtest.New(set, s.options(ctx, &o.History, out.First, out.Last))
 		if err := s.replayHistory(ctx, snap, run.From(), o.Until, progress, func(p *past) { run.Add(p.event, p.corrections...) }); err != nil {
 			return err
 		}
 		out.Report = *run.Report()
-		return nil
+		return ctx.Err()
 	})
 	if err != nil {
 		return nil, fmt.Errorf("backtest: %w", err)
@@ -126,7 +126,7 @@ func (s *State) Diff(ctx context.Context, o DiffOptions, progress func(done, tot
 		if out.First, out.Last, err = records.Span(snap); err != nil {
 			return err
 		}
-		c := backtest.Compare(old, set, s.options(&o.History, out.First, out.Last))
+		c := backtest.Compare(old, set, s.options(ctx, &o.History, out.First, out.Last))
 		if old.Hash() != set.Hash() {
 			err = s.replayHistory(ctx, snap, c.From(), o.Until, progress, func(p *past) { c.Add(p.event, p.corrections...) })
 		}
@@ -136,7 +136,7 @@ func (s *State) Diff(ctx context.Context, o DiffOptions, progress func(done, tot
 		out.Diff = *c.Diff()
 		out.Files = backtest.Edits(oldFiles, files)
 		out.Old.Name, out.New.Name = o.Old.Name, o.New.Name
-		return nil
+		return ctx.Err()
 	})
 	if err != nil {
 		return nil, fmt.Errorf("diff: %w", err)
@@ -144,8 +144,11 @@ func (s *State) Diff(ctx context.Context, o DiffOptions, progress func(done, tot
 	return out, nil
 }
 
-// options completes the history that is meant.
-func (s *State) options(h *History, first, last feedback.Time) backtest.Options {
+// endOfTime is behind the last instant that an item can have.
+const endOfTime feedback.Time = 253_402_300_800_000 // the end of the year 9999
+
+// options completes the history that is meant, and bounds it to the years that items can have since 1970.
+func (s *State) options(ctx context.Context, h *History, first, last feedback.Time) backtest.Options {
 	if h.Until == 0 {
 		h.Until = feedback.TimeOf(s.Clock())
 		if y, m, d := last.Std().In(s.zone).Date(); h.Since == 0 && last != 0 {
@@ -155,8 +158,9 @@ func (s *State) options(h *History, first, last feedback.Time) backtest.Options 
 	if h.Since == 0 {
 		h.Since = cmp.Or(first, h.Until)
 	}
-	h.Since = min(h.Since, h.Until)
-	return backtest.Options{Since: h.Since, Until: h.Until, Zone: s.zone, Close: h.Close}
+	h.Until = min(max(h.Until, 1), endOfTime)
+	h.Since = min(max(h.Since, 1), h.Until)
+	return backtest.Options{Since: h.Since, Until: h.Until, Zone: s.zone, Close: h.Close, Stop: func() bool { return ctx.Err() != nil }}
 }
 
 // replayHistory calls add with the items of the past in their order.

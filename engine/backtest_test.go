@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"reflect"
 	"slices"
@@ -335,5 +336,29 @@ func TestBacktestThroughTheSocket(t *testing.T) {
 	}
 	if _, err := client.Diff(t.Context(), engine.DiffOptions{New: engine.RulesRef{Hash: "00"}}, nil); !errors.Is(err, engine.ErrNotFound) {
 		t.Errorf("an unknown hash gave %v", err)
+	}
+}
+
+// Instants that no item can have do not hang, and nothing outlasts the caller.
+func TestBacktestOverAbsurdTimes(t *testing.T) {
+	t.Parallel()
+	e := open(t, writeProgram(t, historyProgram), &parts{})
+	first, last := answer("a", 3, "#packaging"), answer("b", 3, "#packaging")
+	first.OccurredAt = feedback.TimeOf(time.Date(1950, 1, 1, 0, 0, 0, 0, time.UTC))
+	if _, err := e.Ingest(t.Context(), "app", first, last); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	absurd := engine.History{Since: math.MinInt64, Until: math.MaxInt64}
+	if _, err := e.Backtest(ctx, engine.BacktestOptions{History: absurd}, nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("a backtest that nobody waits for: %v", err)
+	}
+	if _, err := e.Diff(ctx, engine.DiffOptions{History: absurd}, nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("a comparison that nobody waits for: %v", err)
+	}
+	r, err := e.Backtest(t.Context(), engine.BacktestOptions{History: engine.History{Since: math.MinInt64, Until: last.OccurredAt + 1}}, nil)
+	if err != nil || r.Items != 1 {
+		t.Errorf("a backtest from the beginning of time: %v, %+v", err, r)
 	}
 }

@@ -39,6 +39,9 @@ type Options struct {
 	Zone *time.Location
 	// Close says when cases are closed. Defaults to WhenDue.
 	Close Closing
+	// Stop is asked now and then while much time passes. When it says so the run ends soon, and its report is of no use.
+	// Defaults to never.
+	Stop func() bool
 }
 
 const (
@@ -112,7 +115,7 @@ func New(set *rules.Set, o Options) *Run {
 }
 
 func (r *Run) circumstances() rehearsal.Options {
-	o := rehearsal.Options{Once: true, Listener: &rehearsal.Listener{
+	o := rehearsal.Options{Once: true, Stop: r.options.Stop, Listener: &rehearsal.Listener{
 		Opened: r.opened, Closed: r.closed, Sent: r.sent, Told: r.told, Changed: r.changed,
 	}}
 	if every := r.set.TickEvery(); every > 0 {

@@ -79,8 +79,8 @@ func TestPeriods(t *testing.T) {
 			t.Errorf("%s is in period %d, want %d", c.at, got, c.want)
 		}
 	}
-	for _, years := range []int{0, 1, 2, 10, 56} {
-		p := newPeriods(day("2020-01-01 00:00"), day("2020-01-01 00:00").Add(time.Duration(years)*8766*time.Hour), time.UTC)
+	for _, years := range []int{0, 1, 2, 10, 56, 300, 7979} {
+		p := newPeriods(day("2020-01-01 00:00"), feedback.TimeOf(day("2020-01-01 00:00").Std().AddDate(years, 0, 0)), time.UTC)
 		if n := len(p.starts); n < 1 || n > maxPeriods+1 {
 			t.Errorf("%d years are %d periods", years, n)
 		}

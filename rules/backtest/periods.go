@@ -24,7 +24,7 @@ const maxPeriods = 400
 // newPeriods divides the time into days of the zone, or weeks, or four weeks and so on.
 func newPeriods(since, until feedback.Time, zone *time.Location) periods {
 	p := periods{days: 1}
-	all := int(until.Std().Sub(since.Std())/(24*time.Hour)) + 1
+	all := int((until-since)/feedback.Time(24*time.Hour/time.Millisecond)) + 1 // a time.Duration ends at 292 years
 	if all > maxPeriods {
 		for p.days = 7; all/p.days > maxPeriods; {
 			p.days *= 4

@@ -45,6 +45,9 @@ type Options struct {
 	Listener *Listener
 	// Silences keep alerts from being told. Defaults to none.
 	Silences []alert.Silence
+	// Stop is asked now and then while time passes. When it says so time stands still, and what the world tells from then on
+	// is of no use. Defaults to never.
+	Stop func() bool
 }
 
 // World is a set of rules at work. The zero value is not usable; see New.
@@ -53,6 +56,7 @@ type World struct {
 	options Options
 	now     feedback.Time
 	tick    feedback.Time // when all alerts are looked at next; 0 is never
+	looks   int           // until Stop is asked
 
 	windows   map[string]map[string]*window.Ring // by WindowInfo.ID and key
 	stated    map[string]map[string]window.Figure
@@ -175,6 +179,9 @@ func (w *World) advance(to feedback.Time) {
 		ticks := w.tick != 0 && w.tick <= to && (!due || w.tick < at)
 		switch {
 		case ticks:
+			if w.stopped() {
+				return
+			}
 			w.now = max(w.now, w.tick)
 			w.tick = w.tick.Add(w.options.TickEvery)
 			w.look()
@@ -186,6 +193,21 @@ func (w *World) advance(to feedback.Time) {
 			return
 		}
 	}
+}
+
+// looksBetween is how often all alerts are looked at until Stop is asked.
+const looksBetween = 64
+
+// stopped reports whether Stop says so.
+func (w *World) stopped() bool {
+	if w.looks--; w.options.Stop == nil || w.looks > 0 {
+		return false
+	}
+	if w.options.Stop() {
+		return true
+	}
+	w.looks = looksBetween
+	return false
 }
 
 // start begins the world's time.

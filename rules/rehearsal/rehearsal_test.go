@@ -223,6 +223,19 @@ func TestStatedWindowsAndTicks(t *testing.T) {
 	}
 }
 
+// Time that takes too long to pass can be stopped.
+func TestStop(t *testing.T) {
+	t.Parallel()
+	asked := 0
+	w := New(compile(t), Options{TickEvery: time.Minute, Stop: func() bool { asked++; return asked == 3 }})
+	from, to := at(t, "2026-03-02 10:00"), at(t, "9999-12-31 00:00")
+	w.Advance(from)
+	w.Advance(to)
+	if now := w.Now(); asked != 3 || now <= from || now >= from.Add(24*time.Hour) {
+		t.Errorf("asked %d times, it is %s", asked, now)
+	}
+}
+
 func TestSilencesAndExplain(t *testing.T) {
 	t.Parallel()
 	now := at(t, "2026-03-02 10:00")

@@ -286,9 +286,8 @@ func (a *Activation) write(tx *store.Tx) error {
 
 // swapRules has a set decide, from the update on in which that is recorded, once its windows are filled.
 func (e *Engine) swapRules(ctx context.Context, set *rules.Set, record func(*store.Tx) error) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(e.life, cancel)()
+	ctx, stop := e.living(ctx)
+	defer stop()
 	if err := e.pipe.Activate(ctx, set, e.now(), record, nil); err != nil {
 		return err
 	}

@@ -3,7 +3,6 @@ package engine
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -258,31 +257,10 @@ func keptRuleset(snap *store.Snapshot, prefix string) (*ruleset, string, error) 
 
 // Backtest is State.Backtest. It ends when the engine is closed.
 func (e *Engine) Backtest(ctx context.Context, o BacktestOptions, progress func(done, total int)) (*Backtest, error) {
-	ctx, stop := e.alive(ctx)
-	defer stop()
-	out, err := e.State.Backtest(ctx, o, progress)
-	return out, e.orClosed(err)
+	return whileOpen(ctx, e, func(ctx context.Context) (*Backtest, error) { return e.State.Backtest(ctx, o, progress) })
 }
 
 // Diff is State.Diff. It ends when the engine is closed.
 func (e *Engine) Diff(ctx context.Context, o DiffOptions, progress func(done, total int)) (*Diff, error) {
-	ctx, stop := e.alive(ctx)
-	defer stop()
-	out, err := e.State.Diff(ctx, o, progress)
-	return out, e.orClosed(err)
-}
-
-// alive returns a context that ends with the engine as well.
-func (e *Engine) alive(ctx context.Context) (context.Context, func()) {
-	ctx, cancel := context.WithCancel(ctx)
-	stop := context.AfterFunc(e.life, cancel)
-	return ctx, func() { stop(); cancel() }
-}
-
-// orClosed tells a call that the end of the engine ended.
-func (e *Engine) orClosed(err error) error {
-	if errors.Is(err, context.Canceled) && e.life.Err() != nil {
-		return ErrClosed
-	}
-	return err
+	return whileOpen(ctx, e, func(ctx context.Context) (*Diff, error) { return e.State.Diff(ctx, o, progress) })
 }

@@ -84,6 +84,11 @@ func (s *State) Backup(ctx context.Context, w io.Writer, o BackupOptions) (*Back
 	return &b, nil
 }
 
+// Backup is State.Backup. It ends when the engine is closed.
+func (e *Engine) Backup(ctx context.Context, w io.Writer, o BackupOptions) (*Backup, error) {
+	return whileOpen(ctx, e, func(ctx context.Context) (*Backup, error) { return e.State.Backup(ctx, w, o) })
+}
+
 func (s *State) backupOptions(o BackupOptions) (store.BackupOptions, error) {
 	opts := store.BackupOptions{Now: s.Clock(), Progress: inBytes(o.Progress)}
 	if o.Since != "" {

@@ -219,8 +219,8 @@ func (e *Engine) assemble(ctx context.Context) error {
 		e.pipe.ResumeErasures(ctx, e.now()), e.beginRetention(ctx))
 }
 
-// Close ends Run, waits for what is under way until ctx ends, cuts off what is then still running in plugins, and
-// releases everything. It is safe to call it again. It must not be called from a function of Events.
+// Close ends Run and what takes its time, such as Backtest and Backup, waits for what else is under way until ctx ends, cuts
+// off what is then still running in plugins, and releases everything. It is safe to call it again. It must not be called from a function of Events.
 func (e *Engine) Close(ctx context.Context) error {
 	e.end()
 	var err error
@@ -235,6 +235,29 @@ func (e *Engine) Close(ctx context.Context) error {
 		err = e.plugins.close(ctx)
 	}
 	return errors.Join(err, e.State.Close())
+}
+
+// living returns a context that ends with the engine too.
+func (e *Engine) living(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	unlink := context.AfterFunc(e.life, cancel)
+	return ctx, func() { unlink(); cancel() }
+}
+
+// whileOpen has something done that takes its time and ends with the engine.
+func whileOpen[T any](ctx context.Context, e *Engine, do func(context.Context) (T, error)) (T, error) {
+	ctx, stop := e.living(ctx)
+	defer stop()
+	out, err := do(ctx)
+	return out, e.orClosed(err)
+}
+
+// orClosed makes an error an ErrClosed when the engine has ended.
+func (e *Engine) orClosed(err error) error {
+	if err == nil || e.life.Err() == nil || errors.Is(err, ErrClosed) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrClosed, err)
 }
 
 func (e *Engine) now() feedback.Time { return feedback.TimeOf(e.opts.Now()) }

@@ -138,13 +138,6 @@ func (e *Engine) Import(ctx context.Context, o ImportOptions, progress func(done
 	return &i.out, nil
 }
 
-// living returns a context that ends with the engine too.
-func (e *Engine) living(ctx context.Context) (context.Context, func()) {
-	ctx, cancel := context.WithCancel(ctx)
-	unlink := context.AfterFunc(e.life, cancel)
-	return ctx, func() { unlink(); cancel() }
-}
-
 // fileSource returns the source of the program that reads files.
 func (e *Engine) fileSource(id string) (*program.Plugin, error) {
 	for i := range e.program.Sources {

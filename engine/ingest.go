@@ -48,10 +48,13 @@ var sourceID = regexp.MustCompile(`^[a-z][a-z0-9-]{0,62}$`)
 // is then a duplicate. An item without one is a new item each time.
 //
 // It blocks while the store commits and returns ErrBusy when Options.Intake calls wait already, ErrFull when the disk
-// is full, and the context's error. A categorizer that is down fails it unless the program lets items pass unlabelled.
+// is full, ErrClosed once Close was called, and the context's error. A categorizer that is down fails it unless the program lets items pass unlabelled.
 func (e *Engine) Ingest(ctx context.Context, source string, items ...feedback.Item) (Report, error) {
 	if !sourceID.MatchString(source) {
 		return Report{}, fmt.Errorf("engine: found the source %q, expected lower-case letters, digits and hyphens", source)
+	}
+	if e.life.Err() != nil {
+		return Report{}, ErrClosed
 	}
 	select {
 	case e.intake <- struct{}{}:
@@ -80,9 +83,12 @@ func (e *Engine) Receive(ctx context.Context, source string, req sdk.ReceiveRequ
 	if guard == nil || !guard.Manifest().Can(sdk.AbilityReceive) {
 		return Report{}, fmt.Errorf("source %q: %w, or it receives nothing", source, ErrNotFound)
 	}
+	if e.life.Err() != nil {
+		return Report{}, ErrClosed
+	}
 	res, err := guard.Receive(ctx, req)
 	if err != nil {
-		return Report{}, err
+		return Report{}, e.orClosed(err)
 	}
 	total := Report{}
 	for first := true; first || len(res.Items) > 0; first = false {
@@ -102,7 +108,7 @@ func (e *Engine) Receive(ctx context.Context, source string, req sdk.ReceiveRequ
 func (e *Engine) take(ctx context.Context, c pipeline.Chunk) (pipeline.Report, error) {
 	prepared, err := e.prepare(ctx, c)
 	if err != nil {
-		return pipeline.Report{}, err
+		return pipeline.Report{}, e.orClosed(err)
 	}
 	return e.commit(ctx, prepared)
 }

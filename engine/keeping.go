@@ -21,6 +21,26 @@ type Keeper interface {
 	CompactStore(ctx context.Context, progress func(done, total int)) (*Compaction, error)
 }
 
+// BackupFile is State.BackupFile. It ends when the engine is closed.
+func (e *Engine) BackupFile(ctx context.Context, o BackupFileOptions, progress func(done, total int)) (*Backup, error) {
+	return whileOpen(ctx, e, func(ctx context.Context) (*Backup, error) { return e.State.BackupFile(ctx, o, progress) })
+}
+
+// StoreStats is State.StoreStats. It ends when the engine is closed.
+func (e *Engine) StoreStats(ctx context.Context, progress func(done, total int)) (*StoreStats, error) {
+	return whileOpen(ctx, e, func(ctx context.Context) (*StoreStats, error) { return e.State.StoreStats(ctx, progress) })
+}
+
+// CheckStore is State.CheckStore. It ends when the engine is closed.
+func (e *Engine) CheckStore(ctx context.Context, progress func(done, total int)) (*StoreCheck, error) {
+	return whileOpen(ctx, e, func(ctx context.Context) (*StoreCheck, error) { return e.State.CheckStore(ctx, progress) })
+}
+
+// CompactStore is State.CompactStore. It ends when the engine is closed.
+func (e *Engine) CompactStore(ctx context.Context, progress func(done, total int)) (*Compaction, error) {
+	return whileOpen(ctx, e, func(ctx context.Context) (*Compaction, error) { return e.State.CompactStore(ctx, progress) })
+}
+
 var (
 	_ Keeper = (*Engine)(nil)
 	_ Keeper = (*State)(nil)

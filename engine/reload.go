@@ -37,9 +37,8 @@ func (e *Engine) Reload(ctx context.Context) (Reloaded, error) {
 	if e.life.Err() != nil {
 		return Reloaded{}, ErrClosed
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(e.life, cancel)()
+	ctx, stop := e.living(ctx)
+	defer stop()
 	prog, err := program.Load(ctx, e.program.Dir, program.Options{
 		CacheDir: e.opts.CacheDir, Native: e.opts.Native, Building: e.opts.Building, RulesApart: true,
 	})

@@ -40,6 +40,7 @@ type Guard struct {
 	reason   string
 	trier    *pinned       // who tries a paused plugin; nil for nobody
 	tried    chan struct{} // closed when the try has ended
+	closed   bool          // calls fail because of that, and say nothing of the plugin
 }
 
 // State is how a guarded plugin is.
@@ -245,7 +246,7 @@ func (p *pinned) release() {
 	g := p.guard
 	g.mu.Lock()
 	changed := false
-	if failed := p.broke && !p.worked && p.generation == g.current; failed && g.trier == p {
+	if failed := p.broke && !p.worked && p.generation == g.current && !g.closed; failed && g.trier == p {
 		changed = true
 	} else if failed && g.until.IsZero() {
 		g.failures++
@@ -359,4 +360,9 @@ func (g *Guard) Stats() Stats {
 }
 
 // Close closes the version that serves now. Swap must not be called any more.
-func (g *Guard) Close(ctx context.Context) error { return g.serving().Close(ctx) }
+func (g *Guard) Close(ctx context.Context) error {
+	g.mu.Lock()
+	g.closed = true
+	g.mu.Unlock()
+	return g.serving().Close(ctx)
+}

@@ -21,15 +21,17 @@ type soak struct {
 	random *rand.Rand
 	dir    string
 	server string
+	end    func(kill func()) // ends a life
 
 	lives, kills, early, fills, ended, items int
 	most                                     int64 // KiB of memory that a life took
 }
 
+// newSoak makes a soak on a disk in memory.
 func newSoak(t *testing.T, random *rand.Rand) *soak {
 	t.Helper()
-	s := &soak{oracle: newSoakOracle(random), random: random, dir: writeProgram(t, soakRules)}
-	disk, _, backups := soakDirs(s.dir)
+	dir := writeProgram(t, soakRules)
+	disk, _, _ := soakDirs(dir)
 	if err := os.Mkdir(disk, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -41,9 +43,17 @@ func newSoak(t *testing.T, random *rand.Rand) *soak {
 			t.Error(err)
 		}
 	})
+	return newSoakOn(t, random, dir)
+}
+
+// newSoakOn makes a soak of a program, whose disk is there.
+func newSoakOn(t *testing.T, random *rand.Rand, dir string) *soak {
+	t.Helper()
+	_, _, backups := soakDirs(dir)
 	if err := os.Mkdir(backups, 0o700); err != nil {
 		t.Fatal(err)
 	}
+	s := &soak{oracle: newSoakOracle(random), random: random, dir: dir, end: func(kill func()) { kill() }}
 	server := httptest.NewServer(s.oracle)
 	t.Cleanup(server.Close)
 	s.server = server.URL
@@ -78,7 +88,7 @@ func (s *soak) live(t *testing.T, fills int, leave int64) {
 			s.disturb(t, random, fills, leave, gone)
 		}
 		pause(gone, time.Duration(random.IntN(200))*time.Millisecond)
-		_ = cmd.Process.Kill()
+		s.end(func() { _ = cmd.Process.Kill() })
 	}()
 	opened := false
 	for lines := bufio.NewScanner(out); lines.Scan(); {

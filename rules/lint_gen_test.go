@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/closedloop/closedloop/rules/internal/campaign"
+	"github.com/closedloop/closedloop/rules/internal/lang"
 	"github.com/closedloop/closedloop/rules/window"
 	"github.com/closedloop/closedloop/sdk/feedback"
 )
@@ -144,7 +145,8 @@ macros: {low: score <= 6, vip: "customer.tier in lists.tiers or customer.arr > 5
 			if len(before) > 0 && c.chance(55) {
 				when = c.variation(before[c.IntN(len(before))], themed)
 			}
-			if !strings.Contains(when, "theme ") && !strings.Contains(when, "(theme,") && !strings.Contains(when, "win.themed") {
+			// What is varied may become more than twice as long.
+			if len(when) < lang.MaxSource/4 && !strings.Contains(when, "theme ") && !strings.Contains(when, "(theme,") && !strings.Contains(when, "win.themed") {
 				before = append(before, when)
 			}
 			fmt.Fprintf(&b, "      - id: r%d-%d\n        when: %s\n        mode: %s\n        on_error: %s\n        do: [%s]\n", g, i, strconv.Quote(when),

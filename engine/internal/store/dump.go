@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -89,23 +90,34 @@ func (sn *Snapshot) backups() ([]backup.Info, error) {
 // noteBackup remembers a backup that is whole, and tidies the log of deletions. On a full disk it is not remembered, and
 // no incremental one can go on from it.
 func (s *Store) noteBackup(ctx context.Context, info backup.Info) error {
-	made, err := s.Backups()
-	if err != nil {
-		return err
-	}
-	made = append(made, info)
-	p, err := json.Marshal(made[max(0, len(made)-mostBackups):])
-	if err != nil {
-		return fmt.Errorf("store: backup: %w", err)
-	}
-	err = s.commitOwn(ctx, func(_ uint64, g *group) { g.writes[string(backupsKey())] = sealed(backupsKey(), p) })
-	if err == nil {
+	var failed error
+	err := s.commitOwn(ctx, func(_ uint64, g *group) {
+		var record []byte
+		if record, failed = s.backupsWith(info); failed == nil {
+			g.writes[string(backupsKey())] = record
+		}
+	})
+	if err = cmp.Or(failed, err); err == nil {
 		err = s.trimGone(ctx)
 	}
 	if errors.Is(err, ErrFull) {
 		return nil
 	}
 	return err
+}
+
+// backupsWith returns the record of the backups with one more. No other may be noted meanwhile.
+func (s *Store) backupsWith(info backup.Info) ([]byte, error) {
+	made, err := s.Backups()
+	if err != nil {
+		return nil, err
+	}
+	made = append(made, info)
+	p, err := json.Marshal(made[max(0, len(made)-mostBackups):])
+	if err != nil {
+		return nil, fmt.Errorf("store: backup: %w", err)
+	}
+	return sealed(backupsKey(), p), nil
 }
 
 // BackupFile writes a backup into a file, which is there under its name once it is whole and durable.

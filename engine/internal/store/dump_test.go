@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -411,5 +413,31 @@ func TestBackupRefusesDamage(t *testing.T) {
 	}
 	if _, err := s.BackupFile(t.Context(), path, BackupOptions{}); !errors.Is(err, fs.ErrExist) {
 		t.Error("over a file:", err)
+	}
+}
+
+// Backups that are made at the same time are all remembered, and each can be gone on from.
+func TestBackupsAtTheSameTime(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	must(t, s, func(tx *Tx) { tx.Set(key("a"), []byte("1")) })
+	heads := make([]backup.Info, 8)
+	var group sync.WaitGroup
+	for i := range heads {
+		group.Go(func() {
+			var err error
+			if heads[i], err = s.Backup(t.Context(), io.Discard, BackupOptions{}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	must(t, s, func(tx *Tx) { tx.Set(key("b"), []byte("2")) })
+	made, err := s.Backups()
+	if err != nil || len(made) != len(heads) {
+		t.Errorf("%d backups of %d are remembered, %v", len(made), len(heads), err)
+	}
+	if _, err := s.Backup(t.Context(), io.Discard, BackupOptions{Since: &heads[0].Head}); err != nil {
+		t.Error(err)
 	}
 }

@@ -162,6 +162,9 @@ func (s *Store) startGone(ctx context.Context) error {
 		return nil
 	}
 	return s.commitOwn(ctx, func(at uint64, g *group) {
+		if s.goneNow().on { // by now
+			return
+		}
 		g.gone = &goneLog{on: true, from: at}
 		g.writes[string(goneKey())] = goneRecord(at, 0)
 	})

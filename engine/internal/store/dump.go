@@ -122,7 +122,15 @@ func (s *Store) backupsWith(info backup.Info) ([]byte, error) {
 
 // BackupFile writes a backup into a file, which is there under its name once it is whole and durable.
 func (s *Store) BackupFile(ctx context.Context, path string, o BackupOptions) (info backup.Info, err error) {
-	if _, err := os.Lstat(path); err == nil {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return info, fmt.Errorf("store: backup: %w", err)
+	}
+	_, written := s.backups.LoadOrStore(abs, true)
+	if !written {
+		defer s.backups.Delete(abs)
+	}
+	if _, err := os.Lstat(path); err == nil || written {
 		return info, fmt.Errorf("store: backup: %w", &os.PathError{Op: "create", Path: path, Err: os.ErrExist})
 	}
 	partial := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".partial")

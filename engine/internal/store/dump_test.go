@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -438,6 +439,33 @@ func TestBackupsAtTheSameTime(t *testing.T) {
 		t.Errorf("%d backups of %d are remembered, %v", len(made), len(heads), err)
 	}
 	if _, err := s.Backup(t.Context(), io.Discard, BackupOptions{Since: &heads[0].Head}); err != nil {
+		t.Error(err)
+	}
+}
+
+// Of several backups into one file at the same time one is made, and it is whole.
+func TestBackupsIntoOneFileAtTheSameTime(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	must(t, s, func(tx *Tx) { tx.Set(key("a"), []byte("1")) })
+	path := filepath.Join(t.TempDir(), "b"+backup.Extension)
+	var made atomic.Int32
+	var group sync.WaitGroup
+	for range 8 {
+		group.Go(func() {
+			switch _, err := s.BackupFile(t.Context(), path, BackupOptions{}); {
+			case err == nil:
+				made.Add(1)
+			case !errors.Is(err, fs.ErrExist):
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	if n := made.Load(); n != 1 {
+		t.Errorf("%d were made", n)
+	}
+	if _, err := VerifyBackup(t.Context(), path, nil); err != nil {
 		t.Error(err)
 	}
 }

@@ -103,6 +103,8 @@ type Store struct {
 
 	below *below // what this store lies over, or nil
 
+	backups sync.Map // absolute paths of backups that are being written
+
 	waiting atomic.Int64  // callers of Update
 	arrived atomic.Uint64 // calls of Update, ever
 }

@@ -229,12 +229,13 @@ type Correction struct {
 	By        Actor                `json:"by"`
 	Why       string               `json:"why"` // needed
 	Add       []feedback.ThemePath `json:"add,omitempty"`
-	Remove    []feedback.ThemePath `json:"remove,omitempty"` // with all that lies below
-	Sentiment *float64             `json:"sentiment,omitempty"`
+	Remove    []feedback.ThemePath `json:"remove,omitempty"`    // with all that lies below
+	Sentiment *float64             `json:"sentiment,omitempty"` // from -1 to 1
 }
 
 // Correct changes the labels of an item, and has the rules decide again: every metric counts it anew, and its case moves to
-// the queue that follows from them. Effects that were acted on stay so. What was said before stays in the history.
+// the queue that follows from them. Effects that were acted on stay so. What was said before stays in the history. Errors
+// are ErrNotFound, ErrMissing, also when something is out of range, ErrDenied, or those of the store.
 func (e *Engine) Correct(ctx context.Context, c Correction) (*Item, error) {
 	change := feedback.Change{
 		By: feedback.Author{Layer: feedback.LayerHuman, Name: c.By.Name}, At: e.now(), Reason: c.Why,
@@ -250,6 +251,9 @@ func (e *Engine) Correct(ctx context.Context, c Correction) (*Item, error) {
 		return nil, fmt.Errorf("a correction needs its reason: %w", ErrMissing)
 	case len(change.Add) == 0 && len(change.Remove) == 0 && change.Sentiment == nil:
 		return nil, fmt.Errorf("a correction adds or removes a theme, or gives a sentiment: %w", ErrMissing)
+	}
+	if err := pipeline.CheckCorrection(&change); err != nil {
+		return nil, fmt.Errorf("%w: %w", err, ErrMissing)
 	}
 	it, err := e.Item(ctx, c.Item)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -425,7 +426,13 @@ func TestCallsThatMakeNoSense(t *testing.T) {
 	}
 	id := r.Rows[0].ID
 	eva, x := engine.Actor{Name: "eva"}, []feedback.ThemePath{"x"}
-	for _, c := range []engine.Correction{{Item: id, Why: "y", Remove: x}, {Item: id, Why: "y", By: eva}, {Item: id, By: eva, Remove: x}} {
+	nan, much := math.NaN(), 1.5
+	for _, c := range []engine.Correction{
+		{Item: id, Why: "y", Remove: x}, {Item: id, Why: "y", By: eva}, {Item: id, By: eva, Remove: x},
+		{Item: id, Why: "y", By: eva, Sentiment: &nan}, {Item: id, Why: "y", By: eva, Sentiment: &much},
+		{Item: id, Why: "y", By: eva, Add: []feedback.ThemePath{""}}, {Item: id, Why: "y", By: eva, Remove: []feedback.ThemePath{"\xff"}},
+		{Item: id, Why: "y", By: eva, Add: []feedback.ThemePath{feedback.ThemePath(strings.Repeat("a/", 20))}},
+	} {
 		if _, err := e.Correct(t.Context(), c); !errors.Is(err, engine.ErrMissing) {
 			t.Errorf("the correction %+v gave %v", c, err)
 		}

@@ -16,8 +16,7 @@ import (
 
 // Correct puts a person's change on top of an item's labels, and decides again. Effects that were acted on stay so;
 // the item's case moves to the queue that the rules ask for then. What is out of range in the change is brought into it,
-// as for a categorizer.
-// The correction is in the audit log.
+// as for a categorizer; CheckCorrection tells. The correction is in the audit log.
 func (p *Pipeline) Correct(ctx context.Context, id feedback.ItemID, c feedback.Change) (Report, error) {
 	return p.again(ctx, id, c.At, func(w *writer, s *subject) error {
 		clean := change(c.By, c.At, &feedback.Labels{Themes: c.Add, Sentiment: c.Sentiment}, len(s.rec.Feedback.Text))
@@ -39,6 +38,26 @@ func (p *Pipeline) Correct(ctx context.Context, id feedback.ItemID, c feedback.C
 		w.said(audit.Entry{At: c.At, Kind: "label.correct", Who: clean.By.Name, What: string(id), Why: clean.Reason, Data: data})
 		return nil
 	})
+}
+
+// CheckCorrection returns what of a person's change is out of range, or nil.
+func CheckCorrection(c *feedback.Change) error {
+	paths := slices.Clone(c.Remove)
+	for i := range c.Add {
+		paths = append(paths, c.Add[i].Path)
+	}
+	for _, path := range paths {
+		if !validPath(path) {
+			return fmt.Errorf("found the theme %.80q, expected a path such as packaging/opening of at most %d bytes and %d parts", path, maxPath, maxSegments)
+		}
+	}
+	if n := len(c.Add); n > maxThemes {
+		return fmt.Errorf("found %d themes, expected at most %d at once", n, maxThemes)
+	}
+	if s := c.Sentiment; s != nil && !(*s >= -1 && *s <= 1) {
+		return fmt.Errorf("found the sentiment %v, expected -1 to 1", *s)
+	}
+	return nil
 }
 
 // changeText says in one line what a correction changes, and why.

@@ -21,6 +21,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -139,8 +140,8 @@ func Open(ctx context.Context, dir string, o Options) (*Engine, error) {
 	for _, w := range prog.Warnings {
 		o.Logger.Warn().Str("file", w.File).Int("line", w.Line).Msg(w.Message)
 	}
-	if o.State == "" {
-		o.State = prog.StateDir
+	if o.State, err = filepath.Abs(cmp.Or(o.State, prog.StateDir)); err != nil {
+		return nil, err
 	}
 	e := &Engine{opts: o, program: prog, latest: prog, intake: make(chan struct{}, o.Intake), running: make(chan struct{}, 1), meter: newMeter(), started: o.Now()}
 	e.life, e.end = context.WithCancel(context.Background())

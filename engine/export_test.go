@@ -3,6 +3,8 @@ package engine
 import (
 	"context"
 
+	"github.com/fsnotify/fsnotify"
+
 	"github.com/closedloop/closedloop/engine/internal/store"
 	"github.com/closedloop/closedloop/rules/backtest"
 	"github.com/closedloop/closedloop/rules/rehearsal"
@@ -36,6 +38,11 @@ func (e *Engine) Loop(ctx context.Context) error { return e.loop(ctx) }
 
 // Updates returns how many updates the store has made durable since it was opened.
 func (e *Engine) Updates() uint64 { return e.store.Stats().Updates }
+
+// Watches reports whether a write to a file may have changed the program.
+func (e *Engine) Watches(file string) bool {
+	return e.matters(fsnotify.Event{Name: file, Op: fsnotify.Write})
+}
 
 // Before is before.
 var Before = before

@@ -2,11 +2,15 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/closedloop/closedloop/engine/internal/check"
+	"github.com/closedloop/closedloop/engine/internal/program"
 	"github.com/closedloop/closedloop/engine/internal/records"
 	"github.com/closedloop/closedloop/engine/internal/store"
 	"github.com/closedloop/closedloop/sdk/feedback"
@@ -47,11 +51,15 @@ var (
 	_ Keeper = (*Client)(nil)
 )
 
-// OpenStore opens the state directory alone, without the program, for what a Keeper does; nothing else can be asked of
-// the State that it returns. Of the options Now and Profile count. It fails with ErrNotFound when there is no store in the
-// directory, and with ErrLocked when an engine works on it.
+// OpenStore opens the state directory alone, without the program, for what a Keeper does. Of what else the State that it
+// returns can be asked, what needs the program fails, and days are those of UTC. Of the options Now and Profile count. It
+// fails with ErrNotFound when there is no store in the directory, and with ErrLocked when an engine works on it.
 func OpenStore(state string, o Options) (*State, error) {
 	o = o.withDefaults()
+	state, err := filepath.Abs(state)
+	if err != nil {
+		return nil, err
+	}
 	if !store.Exists(state) {
 		return nil, fmt.Errorf("open state %s: %w", state, ErrNotFound)
 	}
@@ -59,7 +67,13 @@ func OpenStore(state string, o Options) (*State, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open state %s: %w", state, err)
 	}
-	return &State{store: st, dir: state, Clock: o.Now}, nil
+	s := &State{store: st, dir: state, zone: time.UTC, Clock: o.Now, files: noProgram}
+	s.CaseDesk = CaseDesk{s.ActOnCase}
+	return s, nil
+}
+
+func noProgram(context.Context) (*program.Program, error) {
+	return nil, errors.New("engine: the state was opened without its program")
 }
 
 // StoreCheck is what CheckStore found.

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -53,8 +52,8 @@ type State struct {
 }
 
 // OpenState opens the state of the program in dir without loading any plugin: for queries, and to change which rules
-// decide when the program is started again. Of the options State, Native, Now and Authorize count. It fails with ErrLocked when an
-// engine works on the state, and with ErrNotFound when the program never ran.
+// decide when the program is started again. Of the options State, CacheDir, Native, Now and Authorize count. It fails with
+// ErrLocked when an engine works on the state, and with ErrNotFound when the program never ran.
 func OpenState(ctx context.Context, dir string, o Options) (*State, error) {
 	o = o.withDefaults()
 	files := func(ctx context.Context) (*program.Program, error) {
@@ -64,8 +63,11 @@ func OpenState(ctx context.Context, dir string, o Options) (*State, error) {
 	if err != nil {
 		return nil, err
 	}
-	state := cmp.Or(o.State, prog.StateDir)
-	if _, err := os.Stat(filepath.Join(state)); errors.Is(err, os.ErrNotExist) {
+	state, err := filepath.Abs(cmp.Or(o.State, prog.StateDir))
+	if err != nil {
+		return nil, err
+	}
+	if !store.Exists(state) {
 		return nil, fmt.Errorf("open state %s: %w", state, ErrNotFound)
 	}
 	st, err := store.Open(state, store.Options{Profile: store.Small})
@@ -241,5 +243,5 @@ func (s *State) DeadLetters(_ context.Context, kind feedback.DeadLetterKind, lim
 	return out[:min(len(out), limit)], err
 }
 
-// StateDir returns the state directory.
+// StateDir returns the absolute path of the state directory.
 func (s *State) StateDir() string { return s.dir }

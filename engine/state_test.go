@@ -1,0 +1,71 @@
+package engine_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/closedloop/closedloop/engine"
+)
+
+// A state that was opened without its program answers what it can and refuses the rest.
+func TestStateWithoutItsProgram(t *testing.T) {
+	t.Parallel()
+	e := open(t, writeProgram(t, programFiles), &parts{})
+	if _, err := e.Ingest(t.Context(), "app", answer("1", 3, "#packaging")); err != nil {
+		t.Fatal(err)
+	}
+	closeEngine(t, e)
+	s, err := engine.OpenStore(e.StateDir(), engine.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if r, err := s.Metric(t.Context(), engine.MetricQuery{Measure: "nps", Since: 1}); err != nil || r.Values[0].Total.N != 1 {
+		t.Errorf("metric %+v, %v", r, err)
+	}
+	if r, err := s.Backtest(t.Context(), engine.BacktestOptions{}, nil); err != nil || r.Items != 1 {
+		t.Errorf("backtest %+v, %v", r, err)
+	}
+	if _, err := s.Activate(t.Context(), engine.ActivateOptions{}); err == nil {
+		t.Error("rules were activated without a program")
+	}
+	if _, err := s.NoteCase(t.Context(), engine.Actor{Name: "eva"}, "k_00000000000000000000000000", "x"); err == nil {
+		t.Error("a case was worked on without a program")
+	}
+}
+
+// Asking for a state makes none.
+func TestNoStateIsMadeByAsking(t *testing.T) {
+	t.Parallel()
+	state := t.TempDir()
+	_, err := engine.OpenState(t.Context(), writeProgram(t, programFiles), engine.Options{State: state, Native: (&parts{}).native()})
+	if !errors.Is(err, engine.ErrNotFound) {
+		t.Errorf("a folder without a state gave %v", err)
+	}
+	if files, err := os.ReadDir(state); err != nil || len(files) > 0 {
+		t.Errorf("%v, %v", files, err)
+	}
+}
+
+// The state of a host that names it by a relative path is where it was, wherever the host goes.
+func TestStateDirIsAbsolute(t *testing.T) {
+	t.Parallel()
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := writeProgram(t, programFiles)
+	state, err := filepath.Rel(here, filepath.Join(dir, "state"))
+	if err != nil {
+		t.Skip(err) // on another volume
+	}
+	e := open(t, dir, &parts{}, func(o *engine.Options) { o.State = state })
+	if got := e.StateDir(); got != filepath.Join(dir, "state") {
+		t.Errorf("the state is in %s", got)
+	}
+	if e.Watches(filepath.Join(dir, "state", "mark")) {
+		t.Error("its own writes are taken for changes of the program")
+	}
+}

@@ -29,6 +29,7 @@ type Queries interface {
 	Case(context.Context, feedback.CaseID) (*feedback.Case, error)
 	ActOnCase(context.Context, CaseAction) (feedback.Case, error)
 	Customer(ctx context.Context, id string) (*CustomerStory, error)
+	Customers(context.Context, CustomerQuery) ([]CustomerFound, error)
 	EraseCustomer(context.Context, Erasure) (*ErasureReceipt, error)
 	Erasures(context.Context) ([]ErasureReceipt, error)
 	Holds(context.Context) ([]Hold, error)
@@ -128,6 +129,7 @@ func (e *Engine) serveAdmin() (*admin.Server, error) {
 		"case":         method(e.Case),
 		"case_act":     method(e.ActOnCase),
 		"customer":     method(e.Customer),
+		"customers":    method(e.Customers),
 		"erase":        method(e.EraseCustomer),
 		"erasures":     method(func(ctx context.Context, _ none) ([]ErasureReceipt, error) { return e.Erasures(ctx) }),
 		"holds":        method(func(ctx context.Context, _ none) ([]Hold, error) { return e.Holds(ctx) }),
@@ -371,6 +373,11 @@ func (c *Client) Correct(ctx context.Context, o Correction) (*Item, error) {
 // Customer asks as State.Customer does.
 func (c *Client) Customer(ctx context.Context, id string) (*CustomerStory, error) {
 	return call[*CustomerStory](ctx, c, "customer", id)
+}
+
+// Customers asks as State.Customers does.
+func (c *Client) Customers(ctx context.Context, q CustomerQuery) ([]CustomerFound, error) {
+	return call[[]CustomerFound](ctx, c, "customers", q)
 }
 
 // CaseReport asks as State.CaseReport does.

@@ -154,27 +154,3 @@ func (s *State) Case(_ context.Context, id feedback.CaseID) (c *feedback.Case, e
 	})
 	return c, err
 }
-
-// CustomerStory is what a program knows of a customer.
-type CustomerStory struct {
-	Customer feedback.Customer `json:"customer"` // as the latest feedback has it
-	Items    []Item            `json:"items"`    // the latest first, at most 200
-	Cases    []feedback.Case   `json:"cases"`    // the open ones first, at most 200
-}
-
-// mostOfCustomer bounds what is told of a customer.
-const mostOfCustomer = 200
-
-// Customer returns what there is of a customer, or ErrNotFound when there is no feedback.
-func (s *State) Customer(ctx context.Context, id string) (*CustomerStory, error) {
-	items, err := s.Items(ctx, ItemQuery{Customer: id, Limit: mostOfCustomer})
-	if err != nil {
-		return nil, err
-	}
-	if id == "" || len(items) == 0 {
-		return nil, fmt.Errorf("customer %s: %w", id, ErrNotFound)
-	}
-	out := &CustomerStory{Customer: items[0].Customer, Items: items}
-	out.Cases, err = s.Cases(ctx, CaseQuery{Customer: id, Limit: mostOfCustomer})
-	return out, err
-}

@@ -57,11 +57,15 @@ func (t Time) append(b []byte) []byte {
 
 // MarshalJSON writes the instant as a string in RFC 3339, or null when it is not given.
 func (t Time) MarshalJSON() ([]byte, error) {
+	return t.AppendJSON(make([]byte, 0, len(timeLayout)+2)), nil
+}
+
+// AppendJSON appends what MarshalJSON returns.
+func (t Time) AppendJSON(b []byte) []byte {
 	if t == 0 {
-		return []byte("null"), nil
+		return append(b, "null"...)
 	}
-	b := append(make([]byte, 0, len(timeLayout)+2), '"')
-	return append(t.append(b), '"'), nil
+	return append(t.append(append(b, '"')), '"')
 }
 
 // UnmarshalJSON reads an RFC 3339 string or null.

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"io"
 
+	"github.com/closedloop/closedloop/engine/internal/quickjson"
 	"github.com/closedloop/closedloop/sdk/feedback"
 )
 
@@ -47,6 +48,11 @@ type stored struct {
 
 const saltBytes = 16
 
+var (
+	fronts = quickjson.For[front](true)
+	bodies = quickjson.For[body](true)
+)
+
 // encode writes an entry and says how long its front is.
 func encode(e *Entry, salts io.Reader) (payload []byte, length int, err error) {
 	f := front{N: e.N, At: e.At, Kind: e.Kind, Who: e.Who, Prev: e.Prev}
@@ -56,12 +62,12 @@ func encode(e *Entry, salts io.Reader) (payload []byte, length int, err error) {
 		if _, err = io.ReadFull(salts, salt[:]); err != nil {
 			return nil, 0, err
 		}
-		if b, err = json.Marshal(&body{Salt: hex.EncodeToString(salt[:]), What: e.What, Why: e.Why, Data: e.Data}); err != nil {
+		if b, err = bodies.Append(nil, &body{Salt: hex.EncodeToString(salt[:]), What: e.What, Why: e.Why, Data: e.Data}); err != nil {
 			return nil, 0, err
 		}
 		f.Sum = sumOf(b)
 	}
-	if payload, err = json.Marshal(&f); err != nil {
+	if payload, err = fronts.Append(make([]byte, 0, 256+len(b)), &f); err != nil {
 		return nil, 0, err
 	}
 	length = len(payload)

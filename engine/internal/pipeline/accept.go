@@ -2,7 +2,6 @@ package pipeline
 
 import (
 	"crypto/sha256"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"math"
@@ -10,6 +9,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/closedloop/closedloop/engine/internal/quickjson"
 	"github.com/closedloop/closedloop/engine/internal/records"
 	"github.com/closedloop/closedloop/sdk/feedback"
 	"github.com/closedloop/closedloop/sdk/suggest"
@@ -261,13 +261,15 @@ func checkAttributes(path string, attrs feedback.Attributes, declared map[string
 	return nil
 }
 
+var contents = quickjson.For[feedback.Item](true)
+
 // contentHash covers what the source says, and neither when, where nor under which id it said it.
 func contentHash(it *feedback.Item) (records.Hash, *refusal) {
 	content := *it
 	content.ID, content.Source, content.ExternalID, content.Synthetic = "", "", "", ""
 	content.Version, content.ReceivedAt, content.Batch, content.Position = 0, 0, "", ""
 	content.OccurredAssumed = false
-	b, err := json.Marshal(&content)
+	b, err := contents.Append(make([]byte, 0, 1<<10), &content)
 	if err != nil {
 		return records.Hash{}, &refusal{"bad_item", err.Error()}
 	}

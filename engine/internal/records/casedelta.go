@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"strings"
 
+	"github.com/closedloop/closedloop/engine/internal/quickjson"
 	"github.com/closedloop/closedloop/sdk/feedback"
 )
 
@@ -15,6 +16,8 @@ type caseDelta struct {
 	After  any                  `json:"after,omitempty"`
 	Lines  []feedback.CaseEvent `json:"lines,omitempty"`
 }
+
+var caseDeltas = quickjson.For[caseDelta](true)
 
 // caseOpening is where a new case is; its line says what was promised.
 type caseOpening struct {
@@ -46,7 +49,7 @@ func CaseDelta(before, after *feedback.Case) (json.RawMessage, error) {
 		}
 	}
 	d.Lines = after.History[max(0, len(after.History)-lines):]
-	b, err := json.Marshal(&d)
+	b, err := caseDeltas.Append(make([]byte, 0, 384), &d)
 	if err != nil {
 		return nil, fmt.Errorf("case %s: %w", after.ID, err)
 	}

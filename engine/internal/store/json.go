@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+
+	"github.com/closedloop/closedloop/engine/internal/quickjson"
 )
 
 // Load reads a record that Put wrote. Errors: ErrNotFound, ErrCorrupt, ErrNewer, or of decoding.
@@ -24,7 +26,7 @@ func Load[T any](r Reader, key []byte) (*T, error) {
 // kept: an older version of the software rewrites what a newer one wrote without loss. Elements of arrays are
 // replaced as they are.
 func Put[T any](tx *Tx, key []byte, v *T) error {
-	fresh, err := tx.marshal(v)
+	fresh, err := marshal(tx, v)
 	if err != nil {
 		return fmt.Errorf("store: record %q: %w", key, err)
 	}
@@ -43,7 +45,7 @@ func Put[T any](tx *Tx, key []byte, v *T) error {
 
 // PutNew writes v as JSON under a key that is known to hold no record; it saves the look at the old one.
 func PutNew[T any](tx *Tx, key []byte, v *T) error {
-	fresh, err := tx.marshal(v)
+	fresh, err := marshal(tx, v)
 	if err != nil {
 		return fmt.Errorf("store: record %q: %w", key, err)
 	}
@@ -52,13 +54,18 @@ func PutNew[T any](tx *Tx, key []byte, v *T) error {
 }
 
 // marshal encodes v into memory that the next call uses again.
-func (t *Tx) marshal(v any) ([]byte, error) {
-	t.json.Reset()
-	enc := json.NewEncoder(&t.json)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
-		return nil, err
+func marshal[T any](t *Tx, v *T) (_ []byte, err error) {
+	t.json, err = encoderOf[T](t.s).Append(t.json[:0], v)
+	return t.json, err
+}
+
+// encoderOf returns the encoder of a type, made once.
+func encoderOf[T any](s *Store) *quickjson.Encoder[T] {
+	t := reflect.TypeFor[T]()
+	if e, ok := s.encoders.Load(t); ok {
+		return e.(*quickjson.Encoder[T])
 	}
-	b := t.json.Bytes()
-	return b[:len(b)-1], nil // without the line end
+	e := quickjson.For[T](false)
+	s.encoders.Store(t, e)
+	return e
 }

@@ -72,9 +72,10 @@ type Store struct {
 	quit    chan struct{} // closed when no more updates will come
 	stopped chan struct{} // closed when the committer has ended
 
-	limits  limits
-	durable atomic.Uint64 // the last commit that is on disk
-	schemas sync.Map      // reflect.Type to *schema
+	limits   limits
+	durable  atomic.Uint64 // the last commit that is on disk
+	schemas  sync.Map      // reflect.Type to *schema
+	encoders sync.Map      // reflect.Type to *quickjson.Encoder of it
 
 	// floor is a commit up to which everything is in tables, as recorded with the last durable commit; see history.go.
 	floor      uint64

@@ -157,7 +157,7 @@ type Tx struct {
 	base       uint64 // commit that is read below the groups
 	txn        *badger.Txn
 	saw        *group // the latest group whose writes were read
-	json       bytes.Buffer
+	json       []byte // of the record that was encoded last
 }
 
 // begin starts an update; the caller holds the turn.

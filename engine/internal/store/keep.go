@@ -139,28 +139,66 @@ type member struct {
 
 func isObject(b []byte) bool { return len(b) > 0 && b[0] == '{' }
 
-// members reads the members of an object in their order.
-func members(b []byte) ([]member, error) {
-	dec := json.NewDecoder(bytes.NewReader(b))
-	if _, err := dec.Token(); err != nil {
-		return nil, err
+// members reads the members of an object in their order. They lie in b.
+func members(b []byte) (out []member, err error) {
+	if !json.Valid(b) {
+		return nil, json.Unmarshal(b, &json.RawMessage{})
 	}
-	var out []member
-	for dec.More() {
-		t, err := dec.Token()
-		if err != nil {
+	for at := between(b, 1); b[at] != '}'; at = between(b, at) {
+		end := valueEnd(b, at)
+		m := member{raw: b[at:end]}
+		at = between(b, end)
+		end = valueEnd(b, at)
+		m.value, at = b[at:end], end
+		if bytes.IndexByte(m.raw, '\\') < 0 {
+			m.name = string(m.raw[1 : len(m.raw)-1])
+		} else if err = json.Unmarshal(m.raw, &m.name); err != nil {
 			return nil, err
-		}
-		m := member{name: t.(string)}
-		if err := dec.Decode(&m.value); err != nil {
-			return nil, err
-		}
-		if m.raw, err = json.Marshal(m.name); err != nil {
+		} else if m.raw, err = json.Marshal(m.name); err != nil {
 			return nil, err
 		}
 		out = append(out, m)
 	}
 	return out, nil
+}
+
+// between returns where the next name or value of valid JSON begins, or an object ends.
+func between(b []byte, at int) int {
+	for strings.IndexByte(" \t\r\n,:", b[at]) >= 0 {
+		at++
+	}
+	return at
+}
+
+// valueEnd returns where a name or value within an object of valid JSON ends.
+func valueEnd(b []byte, at int) int {
+	for depth := 0; ; at++ {
+		switch b[at] {
+		case '"':
+			for at++; b[at] != '"'; at++ {
+				if b[at] == '\\' {
+					at++
+				}
+			}
+		case '{', '[':
+			depth++
+		case '}', ']':
+			if depth == 0 {
+				return at
+			}
+			depth--
+		case ' ', '\t', '\r', '\n', ',':
+			if depth == 0 {
+				return at
+			}
+			continue
+		default:
+			continue
+		}
+		if depth == 0 {
+			return at + 1
+		}
+	}
 }
 
 func object(ms []member) []byte {

@@ -271,9 +271,6 @@ func (e *evaluation) fire(r *rule, each string) Fired {
 	for i := range r.actions {
 		out.Actions[i] = e.effect(r, &r.actions[i])
 		out.Actions[i].Each = each
-		if e.Effects == nil {
-			e.Effects = make([]Effect, 0, 8)
-		}
 		if r.info.Mode != Shadow {
 			e.Effects = append(e.Effects, out.Actions[i])
 			e.Effects[len(e.Effects)-1].Rule = r.info.ID

@@ -42,7 +42,7 @@ type Entry struct {
 	Who  string          `json:"who"`            // a person, or "engine"
 	What string          `json:"what,omitempty"` // the id of what it was done to
 	Why  string          `json:"why,omitempty"`
-	Data json.RawMessage `json:"data,omitempty"` // what belongs to the kind
+	Data json.RawMessage `json:"data,omitempty"` // what belongs to the kind, as json.Marshal writes it
 	Prev string          `json:"prev"`           // the digest of the entry before it, in hexadecimal; empty in the first
 	// Erased says that What, Why and Data were taken out; see Erase.
 	Erased bool `json:"erased,omitempty"`

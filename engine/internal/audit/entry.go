@@ -62,8 +62,12 @@ func encode(e *Entry, salts io.Reader) (payload []byte, length int, err error) {
 		if _, err = io.ReadFull(salts, salt[:]); err != nil {
 			return nil, 0, err
 		}
-		if b, err = bodies.Append(nil, &body{Salt: hex.EncodeToString(salt[:]), What: e.What, Why: e.Why, Data: e.Data}); err != nil {
+		b = make([]byte, 0, 128+len(e.What)+len(e.Why)+len(e.Data))
+		if b, err = bodies.Append(b, &body{Salt: hex.EncodeToString(salt[:]), What: e.What, Why: e.Why}); err != nil {
 			return nil, 0, err
+		}
+		if len(e.Data) > 0 {
+			b = append(append(append(b[:len(b)-1], `,"data":`...), e.Data...), '}')
 		}
 		f.Sum = sumOf(b)
 	}

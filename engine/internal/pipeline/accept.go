@@ -36,7 +36,7 @@ type accepted struct {
 }
 
 // accept checks and completes an item. It reads no state.
-func (p *Pipeline) accept(c *Chunk, in *feedback.Item) accepted {
+func (p *Pipeline) accept(c *Chunk, in *feedback.Item, h *hasher) accepted {
 	a := accepted{item: *in}
 	it := &a.item
 	it.ID, it.Source, it.Batch, it.ReceivedAt = "", c.Source.ID, c.Batch, c.ReceivedAt
@@ -54,7 +54,7 @@ func (p *Pipeline) accept(c *Chunk, in *feedback.Item) accepted {
 	if a.refused = p.check(it); a.refused != nil {
 		return a
 	}
-	if a.hash, a.refused = contentHash(it); a.refused != nil {
+	if a.hash, a.refused = h.hash(it); a.refused != nil {
 		return a
 	}
 	if it.ExternalID == "" && it.Synthetic == "" {
@@ -261,21 +261,28 @@ func checkAttributes(path string, attrs feedback.Attributes, declared map[string
 	return nil
 }
 
+// hasher hashes the content of items, in memory that it uses again.
+type hasher struct {
+	content feedback.Item
+	json    []byte
+}
+
 var contents = quickjson.For[feedback.Item](true)
 
-// contentHash covers what the source says, and neither when, where nor under which id it said it.
-func contentHash(it *feedback.Item) (records.Hash, *refusal) {
-	content := *it
+// hash covers what the source says, and neither when, where nor under which id it said it.
+func (h *hasher) hash(it *feedback.Item) (_ records.Hash, _ *refusal) {
+	content := &h.content
+	*content = *it
 	content.ID, content.Source, content.ExternalID, content.Synthetic = "", "", "", ""
 	content.Version, content.ReceivedAt, content.Batch, content.Position = 0, 0, "", ""
 	content.OccurredAssumed = false
-	b, err := contents.Append(make([]byte, 0, 1<<10), &content)
-	if err != nil {
+	var err error
+	if h.json, err = contents.Append(h.json[:0], content); err != nil {
 		return records.Hash{}, &refusal{"bad_item", err.Error()}
 	}
-	if len(b) > maxEncoded {
-		return records.Hash{}, &refusal{"too_large", fmt.Sprintf("found %d bytes as they are stored, expected at most %d", len(b), maxEncoded)}
+	if n := len(h.json); n > maxEncoded {
+		return records.Hash{}, &refusal{"too_large", fmt.Sprintf("found %d bytes as they are stored, expected at most %d", n, maxEncoded)}
 	}
-	sum := sha256.Sum256(b)
+	sum := sha256.Sum256(h.json)
 	return records.Hash(sum[:]), nil
 }

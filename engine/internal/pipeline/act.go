@@ -67,6 +67,9 @@ func find(done []records.Effect, key string) *records.Effect {
 // settle brings the item's case in line with a later decision: it notes what lapsed and moves the case to the queue and
 // owner that are asked for now. It never closes a case.
 func (w *writer) settle(s *subject, done *records.Effects, asked map[string]bool) error {
+	if s.outcome == OutcomeNew {
+		return nil
+	}
 	c, err := w.openCase(s)
 	if err != nil {
 		return err

@@ -28,7 +28,7 @@ type page struct {
 // latest are the latest cases of a customer.
 type latest struct {
 	records.CustomerCases
-	changed bool
+	fresh, changed bool // fresh when the store has none
 }
 
 // caseOf returns a case as the update has left it so far. It must not be changed in place.
@@ -88,14 +88,18 @@ func (w *writer) latestOf(customer string) (*latest, error) {
 	if l := b.latest[customer]; l != nil {
 		return l, nil
 	}
-	stored, err := records.LatestCases(w.tx, customer)
-	if err != nil {
+	l := &latest{}
+	switch stored, err := store.Load[records.CustomerCases](w.tx, records.LatestCasesKey(customer)); {
+	case errors.Is(err, store.ErrNotFound):
+		l.fresh = true
+	case err != nil:
 		return nil, err
+	default:
+		l.CustomerCases = *stored
 	}
 	if b.latest == nil {
 		b.latest = map[string]*latest{}
 	}
-	l := &latest{CustomerCases: *stored}
 	b.latest[customer] = l
 	return l, nil
 }
@@ -121,7 +125,7 @@ func (w *writer) writeCases() error {
 		if l.changed && len(l.Cases) == 0 {
 			w.tx.Delete(records.LatestCasesKey(customer))
 		} else if l.changed {
-			if err := store.Put(w.tx, records.LatestCasesKey(customer), &l.CustomerCases); err != nil {
+			if err := put(w.tx, records.LatestCasesKey(customer), &l.CustomerCases, l.fresh); err != nil {
 				return err
 			}
 		}

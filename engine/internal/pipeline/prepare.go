@@ -32,8 +32,9 @@ type Prepared struct {
 func (p *Pipeline) Prepare(ctx context.Context, c Chunk) (*Prepared, error) {
 	concealRows(&c)
 	pr := &Prepared{chunk: c, items: make([]accepted, len(c.Items))}
+	h := &hasher{}
 	for i := range c.Items {
-		pr.items[i] = p.accept(&pr.chunk, &c.Items[i])
+		pr.items[i] = p.accept(&pr.chunk, &c.Items[i], h)
 		pr.items[i].row = i + 1
 	}
 	if err := p.filter(pr); err != nil {

@@ -13,11 +13,20 @@ import (
 // caseDelta is what the audit log says of a change of a case.
 type caseDelta struct {
 	Before map[string]any       `json:"before,omitempty"`
-	After  any                  `json:"after,omitempty"`
+	After  map[string]any       `json:"after,omitempty"`
 	Lines  []feedback.CaseEvent `json:"lines,omitempty"`
 }
 
-var caseDeltas = quickjson.For[caseDelta](true)
+// caseOpened is what it says of a new case.
+type caseOpened struct {
+	After caseOpening          `json:"after"`
+	Lines []feedback.CaseEvent `json:"lines,omitempty"`
+}
+
+var (
+	caseDeltas  = quickjson.For[caseDelta](true)
+	casesOpened = quickjson.For[caseOpened](true)
+)
 
 // caseOpening is where a new case is; its line says what was promised.
 type caseOpening struct {
@@ -33,23 +42,22 @@ type caseOpening struct {
 // CaseDelta writes the members of a case that differ, before and after, and the lines that its history has gained; of
 // lists, which only grow, what they have gained. The customer is left out: what is said here cannot be taken back. Of a
 // new case, whose before is nil, it says where it is.
-func CaseDelta(before, after *feedback.Case) (json.RawMessage, error) {
-	lines := after.HistoryBefore + len(after.History)
-	var d caseDelta
+func CaseDelta(before, after *feedback.Case) (b json.RawMessage, err error) {
+	b = make([]byte, 0, 384) // which is enough for most
 	if before == nil {
-		d.After = &caseOpening{
-			Item: after.Item, Rule: after.Rule, Status: after.Status, Queue: after.Queue, Owner: after.Owner, Priority: after.Priority,
-			OpenedAt: after.OpenedAt,
-		}
+		b, err = casesOpened.Append(b, &caseOpened{
+			After: caseOpening{
+				Item: after.Item, Rule: after.Rule, Status: after.Status, Queue: after.Queue, Owner: after.Owner, Priority: after.Priority,
+				OpenedAt: after.OpenedAt,
+			},
+			Lines: after.History,
+		})
 	} else {
-		lines -= before.HistoryBefore + len(before.History)
-		var is map[string]any
-		if d.Before, is = differing(before, after); len(is) > 0 {
-			d.After = is
-		}
+		lines := after.HistoryBefore + len(after.History) - before.HistoryBefore - len(before.History)
+		d := caseDelta{Lines: after.History[max(0, len(after.History)-lines):]}
+		d.Before, d.After = differing(before, after)
+		b, err = caseDeltas.Append(b, &d)
 	}
-	d.Lines = after.History[max(0, len(after.History)-lines):]
-	b, err := caseDeltas.Append(make([]byte, 0, 384), &d)
 	if err != nil {
 		return nil, fmt.Errorf("case %s: %w", after.ID, err)
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/closedloop/closedloop/engine/internal/admin"
@@ -185,19 +186,22 @@ func (e *Engine) serveAdmin() (*admin.Server, error) {
 	}, errorCode)
 }
 
-// sentinels are the errors that keep their identity across the socket.
-var sentinels = map[string]error{
-	"not_found": ErrNotFound, "busy": ErrBusy, "full": ErrFull, "poisoned": ErrPoisoned, "no_replay": ErrNoReplay,
-	"restart": ErrRestart, "transition": ErrTransition, "missing": ErrMissing, "denied": ErrDenied, "damaged": ErrDamaged,
-	"held": ErrHeld, "named": ErrNamed,
-	"no_destination": ErrNoDestination, "query": ErrQuery,
-	"no_base": ErrNoBase, "backup_damaged": ErrBackupDamaged,
+// sentinels are the errors that keep their identity across the socket. Of an error that is several the first one counts:
+// those that say why nothing was done come before what they wrap.
+var sentinels = [...]struct {
+	code string
+	is   error
+}{
+	{"closed", ErrClosed}, {"poisoned", ErrPoisoned}, {"full", ErrFull}, {"busy", ErrBusy}, {"denied", ErrDenied},
+	{"damaged", ErrDamaged}, {"backup_damaged", ErrBackupDamaged}, {"no_base", ErrNoBase}, {"restart", ErrRestart},
+	{"transition", ErrTransition}, {"held", ErrHeld}, {"named", ErrNamed}, {"no_replay", ErrNoReplay},
+	{"no_destination", ErrNoDestination}, {"query", ErrQuery}, {"missing", ErrMissing}, {"not_found", ErrNotFound},
 }
 
 func errorCode(err error) string {
-	for code, sentinel := range sentinels {
-		if errors.Is(err, sentinel) {
-			return code
+	for _, s := range sentinels {
+		if errors.Is(err, s.is) {
+			return s.code
 		}
 	}
 	return ""
@@ -250,8 +254,12 @@ func callTold[R any](ctx context.Context, c *Client, method string, args any, pr
 
 // withIdentity gives an error of the engine the identity that it has there.
 func withIdentity(err error) error {
-	if e := (*admin.Error)(nil); errors.As(err, &e) && sentinels[e.Code] != nil {
-		return &remoteError{e, sentinels[e.Code]}
+	if e := (*admin.Error)(nil); errors.As(err, &e) {
+		for _, s := range sentinels {
+			if s.code == e.Code {
+				return &remoteError{e, s.is}
+			}
+		}
 	}
 	return err
 }
@@ -348,14 +356,21 @@ func (c *Client) Imports(ctx context.Context) ([]Import, error) {
 	return call[[]Import](ctx, c, "imports", struct{}{})
 }
 
+// absolute makes a path that the engine is to use independent of where it runs. An empty one stays that.
+func absolute(path *string) (err error) {
+	if *path != "" {
+		*path, err = filepath.Abs(*path)
+	}
+	return err
+}
+
 // Import asks as Engine.Import does. Files are relative to this process's working directory.
 func (c *Client) Import(ctx context.Context, o ImportOptions, progress func(done, total int)) (*Imported, error) {
-	for i, file := range o.Files {
-		path, err := filepath.Abs(file)
-		if err != nil {
+	o.Files = slices.Clone(o.Files)
+	for i := range o.Files {
+		if err := absolute(&o.Files[i]); err != nil {
 			return nil, err
 		}
-		o.Files[i] = path
 	}
 	return callTold[Imported](ctx, c, "import", o, progress)
 }

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -123,8 +124,12 @@ func (s *State) BackupFile(ctx context.Context, o BackupFileOptions, progress fu
 	return backupFile(info, o.Path)
 }
 
-// BackupFile asks as State.BackupFile does; the running engine writes the file.
+// BackupFile asks as State.BackupFile does; the running engine writes the file. Paths are relative to this process's working
+// directory.
 func (c *Client) BackupFile(ctx context.Context, o BackupFileOptions, progress func(done, total int)) (*Backup, error) {
+	if err := errors.Join(absolute(&o.Path), absolute(&o.Since)); err != nil {
+		return nil, err
+	}
 	return callTold[Backup](ctx, c, "backup", o, progress)
 }
 

@@ -44,6 +44,9 @@ func (e *Engine) Watches(file string) bool {
 	return e.matters(fsnotify.Event{Name: file, Op: fsnotify.Write})
 }
 
+// ErrorCode is errorCode.
+var ErrorCode = errorCode
+
 // Before is before.
 var Before = before
 

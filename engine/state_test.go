@@ -69,3 +69,19 @@ func TestStateDirIsAbsolute(t *testing.T) {
 		t.Error("its own writes are taken for changes of the program")
 	}
 }
+
+// A score of what there is not is refused, and not 0.
+func TestScoreOfWhatThereIsNot(t *testing.T) {
+	t.Parallel()
+	e := open(t, writeProgram(t, programFiles), &parts{})
+	for _, q := range []engine.MetricQuery{
+		{Dimension: "themes", Value: "packaging"}, {Dimension: "theme"}, {Value: "packaging"}, {Since: 2e12, Until: 1e12},
+	} {
+		if n, err := e.NPS(t.Context(), q); !errors.Is(err, engine.ErrQuery) {
+			t.Errorf("%+v gave %+v, %v", q, n, err)
+		}
+	}
+	if _, err := e.NPS(t.Context(), engine.MetricQuery{Dimension: "theme", Value: "packaging", Compare: true, Every: "x"}); err != nil {
+		t.Error(err)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -28,8 +29,20 @@ type NPS struct {
 	Hi         float64 `json:"hi"`
 }
 
-// NPS returns the score over what the query chooses; its Measure, Every and Compare do not count.
+// NPS returns the score over what the query chooses, which is everything or one value of a dimension; its Measure, Every and
+// Compare do not count. It fails with ErrQuery as Metric does.
 func (s *State) NPS(_ context.Context, q MetricQuery) (out NPS, err error) {
+	q.Measure, q.Every, q.Compare = string(feedback.NPS), "", false
+	if q.Dimension != "" && q.Value == "" {
+		return out, fmt.Errorf("%w: the dimension %q without a value", ErrQuery, q.Dimension)
+	}
+	err = s.store.View(func(snap *store.Snapshot) error {
+		m := metering{fold: fold{snap: snap}, q: q}
+		return cmp.Or(m.check(), m.bound(s))
+	})
+	if err != nil {
+		return out, err
+	}
 	err = s.sums(string(feedback.NPS), q, func(sums sums) { out = npsOf(sums.of(q.Value)) })
 	return out, err
 }

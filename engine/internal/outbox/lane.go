@@ -151,8 +151,11 @@ func (lp *loop) start(ctx context.Context) (wait time.Duration, more bool, err e
 		if left := l.rest.Std().Sub(now.Std()); left > 0 && left <= longestAfter {
 			return min(left, look), false, nil
 		}
-		if left, known := l.breaker.wait(now); left > 0 || !known {
-			return min(max(left, time.Millisecond), look), false, nil
+		switch left, known := l.breaker.wait(now); {
+		case !known: // what comes of the attempt wakes the loop
+			return look, false, nil
+		case left > 0:
+			return min(left, look), false, nil
 		}
 		if err := l.line.fill(l.o.store, l.ID, 2*l.Policy.Concurrency); err != nil {
 			lp.fail(err)

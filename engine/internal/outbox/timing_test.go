@@ -215,3 +215,14 @@ func TestHurryInTime(t *testing.T) {
 		w.want("sent", w.keys(), "a", "b")
 	})
 }
+
+// TestProbeIsWaitedFor has nothing look at the clock while one message is tried to see whether a destination works again.
+func TestProbeIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	l := newLane(&Outbox{now: func() feedback.Time { return 1 }}, Destination{ID: "x", Policy: Policy{Concurrency: 2}})
+	l.breaker.state = HalfOpen
+	l.breaker.pass()
+	if wait, more, err := (&loop{lane: l}).start(t.Context()); wait != look || more || err != nil {
+		t.Errorf("it waits %s, %v, %v", wait, more, err)
+	}
+}

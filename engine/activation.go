@@ -126,6 +126,7 @@ func (s *State) Rollback(ctx context.Context, o RollbackOptions) (*Activation, e
 }
 
 const (
+	// hashPrefix begins the hashes of sets.
 	hashPrefix = "sha256:"
 	// leastHash is how many digits of a hash are taken for one rather than for a number.
 	leastHash = 6

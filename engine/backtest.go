@@ -232,16 +232,13 @@ func nameOf(hash string, active bool) string {
 	if active {
 		return "active"
 	}
-	hex := strings.TrimPrefix(hash, hashKind)
+	hex := strings.TrimPrefix(hash, hashPrefix)
 	return hex[:min(len(hex), digits)]
 }
 
-// hashKind begins the hashes of sets.
-const hashKind = "sha256:"
-
 // keptRuleset finds the set of which the hash has that beginning.
 func keptRuleset(snap *store.Snapshot, prefix string) (*ruleset, string, error) {
-	prefix = hashKind + strings.TrimPrefix(prefix, hashKind)
+	prefix = hashPrefix + strings.TrimPrefix(prefix, hashPrefix)
 	found, err := records.RulesetHashes(snap, prefix)
 	switch {
 	case err != nil:

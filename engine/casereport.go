@@ -46,8 +46,8 @@ type CaseReport struct {
 	// Missed are the latest detractors' answers without a case, at most 20.
 	Missed []feedback.ItemID `json:"missed"`
 	// AtRisk is the account value behind cases by theme, what is at risk most first, without themes that have neither open
-	// cases nor value; RiskTotal is that of all themes, and of
-	// cases without a theme. An account counts once in each however many cases, contacts and themes it has.
+	// cases nor value; RiskTotal is that of all themes, and of cases without a theme. An account counts once in each however
+	// many cases, contacts and themes it has.
 	AtRisk    []ValueAtRisk `json:"value_at_risk"`
 	RiskTotal ValueAtRisk   `json:"value_at_risk_total"`
 }
@@ -96,7 +96,7 @@ func (s *Share) finish() {
 	s.Hi = 1
 	if s.Of > 0 {
 		s.Value = float64(s.Yes) / float64(s.Of)
-		i := stats.Wilson(s.Yes, s.Of, 0.95)
+		i := stats.Wilson(s.Yes, s.Of, confidence)
 		s.Lo, s.Hi = i.Lo, i.Hi
 	}
 }

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -88,7 +89,7 @@ func (s *State) Silences(context.Context) ([]Silence, error) {
 		}
 		return nil
 	})
-	slices.SortFunc(out, func(a, b Silence) int { return int(b.Ends - a.Ends) })
+	slices.SortFunc(out, func(a, b Silence) int { return cmp.Compare(b.Ends, a.Ends) })
 	return out, err
 }
 
@@ -114,11 +115,17 @@ func (s *State) changeSilences(ctx context.Context, change func([]alert.Silence)
 // Silence is State.Silence. What is told is looked at again at once.
 func (e *Engine) Silence(ctx context.Context, q Silence) (Silence, error) {
 	made, err := e.State.Silence(ctx, q)
-	return made, errors.Join(err, e.pipe.WakeGroups(ctx, e.now()))
+	if err == nil {
+		err = e.pipe.WakeGroups(ctx, e.now())
+	}
+	return made, err
 }
 
 // Unsilence is State.Unsilence. What was kept quiet is told at once.
 func (e *Engine) Unsilence(ctx context.Context, id string) (Silence, error) {
 	ended, err := e.State.Unsilence(ctx, id)
-	return ended, errors.Join(err, e.pipe.WakeGroups(ctx, e.now()))
+	if err == nil {
+		err = e.pipe.WakeGroups(ctx, e.now())
+	}
+	return ended, err
 }

@@ -221,7 +221,7 @@ func (s *State) Alerts(context.Context) ([]feedback.Alert, error) {
 			return true, nil
 		})
 	})
-	slices.SortStableFunc(out, func(a, b feedback.Alert) int { return int(b.LastAt - a.LastAt) })
+	slices.SortStableFunc(out, func(a, b feedback.Alert) int { return cmp.Compare(b.LastAt, a.LastAt) })
 	return out, err
 }
 
@@ -239,7 +239,7 @@ func (s *State) DeadLetters(_ context.Context, kind feedback.DeadLetterKind, lim
 			return true, nil
 		})
 	})
-	slices.SortStableFunc(out, func(a, b feedback.DeadLetter) int { return int(b.At - a.At) })
+	slices.SortStableFunc(out, func(a, b feedback.DeadLetter) int { return cmp.Compare(b.At, a.At) })
 	return out[:min(len(out), limit)], err
 }
 

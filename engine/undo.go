@@ -45,10 +45,9 @@ type Undone struct {
 //
 // What stays is told: cases on which people have acted are closed as undone; messages that have left; items of other
 // imports that this one revised, whose earlier content is not kept; items that a later import brought too, or that are
-// held. Alerts that
-// were raised stay as well, and the priority that repeat contact gave to other cases. Rows of later imports that were
-// duplicates of what is taken back were not kept: import them again. A source does not read again what its checkpoint
-// has passed.
+// held. Alerts that were raised stay as well, and the priority that repeat contact gave to other cases. Rows of later
+// imports that were duplicates of what is taken back were not kept: import them again. A source does not read again what
+// its checkpoint has passed.
 //
 // Errors: ErrNotFound, ErrMissing, ErrDenied, or those of the store. progress is told how many items were taken back; it may be nil.
 func (e *Engine) UndoImport(ctx context.Context, o Undo, progress func(done, total int)) (*Undone, error) {

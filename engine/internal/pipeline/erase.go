@@ -314,7 +314,11 @@ func (x *erasing) find(ctx context.Context) error {
 			return err
 		}
 		for _, id := range ids {
-			if c, err := records.LoadCase(s, id); err == nil && c.OpenedAt <= x.e.At { // else of new feedback
+			switch c, err := records.LoadCase(s, id); {
+			case errors.Is(err, store.ErrNotFound):
+			case err != nil:
+				return fmt.Errorf("case %s: %w", id, err)
+			case c.OpenedAt <= x.e.At: // else of new feedback
 				marks = append(marks, markID+string(id))
 			}
 		}

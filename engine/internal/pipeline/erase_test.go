@@ -397,3 +397,24 @@ func TestMentions(t *testing.T) {
 		}
 	}
 }
+
+// An erasure that cannot read one of the person's cases is not whole, and says so.
+func TestErasureOfADamagedCase(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	it := answer("1", 3, "late")
+	it.Customer.ID = "kim-0451"
+	w.take(it)
+	id := feedback.NewCaseID(w.at, "an item that is gone")
+	err := w.store.Update(t.Context(), func(tx *store.Tx) error {
+		tx.Set(records.CaseKey(id), []byte("{"))
+		tx.Set(records.CustomerCaseKey(it.Customer.ID, id), nil)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e, err := w.Erase(t.Context(), it.Customer.ID, records.Erasure{At: w.at, Who: "eva", Why: "asked"}, false); err == nil {
+		t.Errorf("it is told to be whole: %+v", e)
+	}
+}

@@ -135,7 +135,10 @@ func (p *Pipeline) Release(ctx context.Context, at feedback.Time) error {
 				return err
 			}
 			for _, id := range ids {
-				_, e := p.again(ctx, id, at, func(w *writer, s *subject) error { return w.waitNoMore(s, c) })
+				_, e := p.again(ctx, id, at, func(w *writer, s *subject) error {
+					s.labels.Version++
+					return w.waitNoMore(s, c)
+				})
 				err = errors.Join(err, e)
 			}
 		}

@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/closedloop/closedloop/engine/internal/admin"
@@ -354,25 +352,6 @@ func (c *Client) ActOnCase(ctx context.Context, a CaseAction) (feedback.Case, er
 // Imports asks as State.Imports does.
 func (c *Client) Imports(ctx context.Context) ([]Import, error) {
 	return call[[]Import](ctx, c, "imports", struct{}{})
-}
-
-// absolute makes a path that the engine is to use independent of where it runs. An empty one stays that.
-func absolute(path *string) (err error) {
-	if *path != "" {
-		*path, err = filepath.Abs(*path)
-	}
-	return err
-}
-
-// Import asks as Engine.Import does. Files are relative to this process's working directory.
-func (c *Client) Import(ctx context.Context, o ImportOptions, progress func(done, total int)) (*Imported, error) {
-	o.Files = slices.Clone(o.Files)
-	for i := range o.Files {
-		if err := absolute(&o.Files[i]); err != nil {
-			return nil, err
-		}
-	}
-	return callTold[Imported](ctx, c, "import", o, progress)
 }
 
 // UndoImport asks as Engine.UndoImport does.

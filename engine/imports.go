@@ -138,6 +138,25 @@ func (e *Engine) Import(ctx context.Context, o ImportOptions, progress func(done
 	return &i.out, nil
 }
 
+// Import asks as Engine.Import does. Files are relative to this process's working directory.
+func (c *Client) Import(ctx context.Context, o ImportOptions, progress func(done, total int)) (*Imported, error) {
+	o.Files = slices.Clone(o.Files)
+	for i := range o.Files {
+		if err := absolute(&o.Files[i]); err != nil {
+			return nil, err
+		}
+	}
+	return callTold[Imported](ctx, c, "import", o, progress)
+}
+
+// absolute makes a path that the engine is to use independent of where it runs. An empty one stays that.
+func absolute(path *string) (err error) {
+	if *path != "" {
+		*path, err = filepath.Abs(*path)
+	}
+	return err
+}
+
 // fileSource returns the source of the program that reads files.
 func (e *Engine) fileSource(id string) (*program.Plugin, error) {
 	for i := range e.program.Sources {

@@ -32,24 +32,29 @@ type Import struct {
 	Undoing bool `json:"undoing,omitempty"`
 }
 
-func importOf(i *records.Import) Import {
-	return Import{Source: i.Source, Batch: i.Batch, FirstAt: i.FirstAt, LastAt: i.LastAt, Counts: i.Counts, Notices: i.Notices}
+// importsIn returns what every batch of every source brought, by source and batch.
+func importsIn(snap *store.Snapshot) ([]Import, error) {
+	out := []Import{}
+	undos, err := records.Undos(snap)
+	if err != nil {
+		return out, err
+	}
+	err = records.Each(snap, records.ImportPrefix(), nil, false, func(i *records.Import) (bool, error) {
+		out = append(out, Import{
+			Source: i.Source, Batch: i.Batch, FirstAt: i.FirstAt, LastAt: i.LastAt, Counts: i.Counts, Notices: i.Notices,
+			Undoing: slices.ContainsFunc(undos, func(u records.Undo) bool { return u.Source == i.Source && u.Batch == i.Batch }),
+		})
+		return true, nil
+	})
+	return out, err
 }
 
 // Imports returns what every batch of every source brought, the latest first.
 func (s *State) Imports(context.Context) ([]Import, error) {
-	out := []Import{}
-	err := s.store.View(func(snap *store.Snapshot) error {
-		undos, err := records.Undos(snap)
-		if err != nil {
-			return err
-		}
-		return records.Each(snap, records.ImportPrefix(), nil, false, func(i *records.Import) (bool, error) {
-			imp := importOf(i)
-			imp.Undoing = slices.ContainsFunc(undos, func(u records.Undo) bool { return u.Source == i.Source && u.Batch == i.Batch })
-			out = append(out, imp)
-			return true, nil
-		})
+	var out []Import
+	err := s.store.View(func(snap *store.Snapshot) (err error) {
+		out, err = importsIn(snap)
+		return err
 	})
 	slices.SortStableFunc(out, func(a, b Import) int { return cmp.Compare(b.LastAt, a.LastAt) })
 	return out, err

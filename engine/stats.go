@@ -103,7 +103,7 @@ func (s *State) sums(measure string, q MetricQuery, use func(sums)) error {
 // Stats is what a program remembers, in numbers.
 type Stats struct {
 	Items      int        `json:"items"`
-	Imports    []Import   `json:"imports"`
+	Imports    []Import   `json:"imports"` // by source and batch
 	Themes     []Theme    `json:"themes"`
 	NPS        NPS        `json:"nps"`
 	Detractors []InQueue  `json:"detractors"` // by the queue that they were routed to
@@ -139,7 +139,7 @@ type Outgoing struct {
 
 // Stats returns what the program remembers, in numbers.
 func (s *State) Stats(ctx context.Context) (*Stats, error) {
-	st := &Stats{Imports: []Import{}, Waiting: []Outgoing{}, Dead: map[feedback.DeadLetterKind]int{}}
+	st := &Stats{Waiting: []Outgoing{}, Dead: map[feedback.DeadLetterKind]int{}}
 	var err error
 	if st.Themes, err = s.Themes(ctx, MetricQuery{}); err != nil {
 		return nil, err
@@ -175,12 +175,8 @@ func (s *State) routed(all int) ([]InQueue, error) {
 	return out, err
 }
 
-func (st *Stats) scan(snap *store.Snapshot) error {
-	err := records.Each(snap, records.ImportPrefix(), nil, false, func(i *records.Import) (bool, error) {
-		st.Imports = append(st.Imports, importOf(i))
-		return true, nil
-	})
-	if err != nil {
+func (st *Stats) scan(snap *store.Snapshot) (err error) {
+	if st.Imports, err = importsIn(snap); err != nil {
 		return err
 	}
 	if st.Cases, err = countCases(snap); err != nil {
@@ -286,13 +282,15 @@ func (e *Engine) summary(ctx context.Context, from time.Time, sent int) (*Summar
 
 func (e *Engine) passDetails(ctx context.Context, sum *Summary, from feedback.Time) error {
 	if sum.Total.Rejected > 0 {
-		letters, err := e.DeadLetters(ctx, "", summaryRejects)
-		if err != nil {
-			return err
-		}
-		for _, l := range letters {
-			if l.At >= from && l.Kind != feedback.DeadDelivery {
-				sum.Rejects = append(sum.Rejects, l)
+		for _, kind := range [...]feedback.DeadLetterKind{feedback.DeadRow, feedback.DeadItem} {
+			letters, err := e.DeadLetters(ctx, kind, summaryRejects)
+			if err != nil {
+				return err
+			}
+			for _, l := range letters {
+				if l.At >= from && len(sum.Rejects) < summaryRejects {
+					sum.Rejects = append(sum.Rejects, l)
+				}
 			}
 		}
 		slices.SortStableFunc(sum.Rejects, func(a, b feedback.DeadLetter) int {

@@ -45,7 +45,7 @@ type AuditQuery struct {
 }
 
 // Audit returns the chosen entries of the audit log, the latest first.
-func (s *State) Audit(_ context.Context, q AuditQuery) ([]AuditEntry, error) {
+func (s *State) Audit(ctx context.Context, q AuditQuery) ([]AuditEntry, error) {
 	if q.Limit <= 0 {
 		q.Limit = 50
 	}
@@ -55,7 +55,7 @@ func (s *State) Audit(_ context.Context, q AuditQuery) ([]AuditEntry, error) {
 			if (q.What == "" || e.What == q.What) && (q.Who == "" || e.Who == q.Who) && e.At >= q.Since {
 				out = append(out, AuditEntry(e))
 			}
-			return len(out) < q.Limit, nil
+			return len(out) < q.Limit, ctx.Err()
 		})
 	})
 	return out, err

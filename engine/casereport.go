@@ -2,9 +2,9 @@ package engine
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"hash/maphash"
 	"maps"
@@ -121,7 +121,7 @@ type reporting struct {
 }
 
 // CaseReport goes through all cases, and the feedback of the time, and tells how well the loop is closed.
-func (s *State) CaseReport(_ context.Context, q CaseReportQuery) (*CaseReport, error) {
+func (s *State) CaseReport(ctx context.Context, q CaseReportQuery) (*CaseReport, error) {
 	if q.Until == 0 {
 		q.Until = feedback.TimeOf(s.Clock()) + 1
 	}
@@ -136,9 +136,12 @@ func (s *State) CaseReport(_ context.Context, q CaseReportQuery) (*CaseReport, e
 	r.Since, r.Until, r.Queue, r.Missed = q.Since, q.Until, q.Queue, []feedback.ItemID{}
 	err := s.store.View(func(snap *store.Snapshot) error {
 		err := records.EachCase(snap, func(c *feedback.Case) (bool, error) {
-			return true, r.kase(snap, c)
+			return true, cmp.Or(r.kase(snap, c), ctx.Err())
 		})
-		return errors.Join(err, r.detractors(snap))
+		if err != nil {
+			return err
+		}
+		return r.detractors(ctx, snap)
 	})
 	if err != nil {
 		return nil, err
@@ -233,7 +236,7 @@ func (p *Promise) add(promised bool, from, done, late feedback.Time) {
 }
 
 // detractors counts the detractors' answers of the time, and finds those without a case.
-func (r *reporting) detractors(snap *store.Snapshot) error {
+func (r *reporting) detractors(ctx context.Context, snap *store.Snapshot) error {
 	missed := make([]feedback.ItemID, 0, mostMissed) // the latest, in a ring
 	lacking := 0
 	yield := func(key, val []byte) (bool, error) {
@@ -249,7 +252,7 @@ func (r *reporting) detractors(snap *store.Snapshot) error {
 			Linked string `json:"linked"`
 		}
 		if !bytes.Contains(val, npsMember) {
-			return true, nil
+			return true, ctx.Err()
 		}
 		if err := json.Unmarshal(val, &it); err != nil {
 			return false, fmt.Errorf("record %q: %w", key, err)
@@ -266,7 +269,7 @@ func (r *reporting) detractors(snap *store.Snapshot) error {
 			missed[lacking%mostMissed] = it.Feedback.ID
 			lacking++
 		}
-		return true, nil
+		return true, ctx.Err()
 	}
 	err := records.ItemsBetween(snap, max(r.q.Since.Add(-moved), 0), r.q.Until.Add(moved), yield)
 	for n := range len(missed) {

@@ -24,7 +24,7 @@ type CaseQuery struct {
 }
 
 // Cases returns the chosen cases: the open ones first, what was due first first, and then the others, the oldest first.
-func (s *State) Cases(_ context.Context, q CaseQuery) ([]feedback.Case, error) {
+func (s *State) Cases(ctx context.Context, q CaseQuery) ([]feedback.Case, error) {
 	if q.Limit <= 0 {
 		q.Limit = 50
 	}
@@ -35,17 +35,17 @@ func (s *State) Cases(_ context.Context, q CaseQuery) ([]feedback.Case, error) {
 			return err
 		}
 		if q.Customer != "" {
-			out, err = q.ofCustomer(snap)
+			out, err = q.ofCustomer(ctx, snap)
 			return err
 		}
 		if q.Status == "" || q.Status.Open() {
-			if out, err = q.open(snap); err != nil {
+			if out, err = q.open(ctx, snap); err != nil {
 				return err
 			}
 		}
 		for _, status := range [...]feedback.CaseStatus{feedback.CaseResolved, feedback.CaseClosed} {
 			if err == nil && (q.Status == "" || q.Status == status) {
-				out, err = q.ended(snap, status, out)
+				out, err = q.ended(ctx, snap, status, out)
 			}
 		}
 		return err
@@ -59,7 +59,7 @@ func (q *CaseQuery) matches(c *feedback.Case) bool {
 }
 
 // open returns the open cases, what was due first first. The index tells which match: no other case is read.
-func (q *CaseQuery) open(snap *store.Snapshot) ([]feedback.Case, error) {
+func (q *CaseQuery) open(ctx context.Context, snap *store.Snapshot) ([]feedback.Case, error) {
 	queues := []string{q.Queue}
 	if q.Queue == "" {
 		var err error
@@ -76,7 +76,7 @@ func (q *CaseQuery) open(snap *store.Snapshot) ([]feedback.Case, error) {
 			if ok {
 				found = append(found, entry)
 			}
-			return len(found) < most, nil
+			return len(found) < most, ctx.Err()
 		})
 		if err != nil {
 			return nil, err
@@ -109,14 +109,14 @@ func ended(c *feedback.Case) int {
 }
 
 // ended adds the cases of a status to those that were chosen before.
-func (q *CaseQuery) ended(snap *store.Snapshot, status feedback.CaseStatus, out []feedback.Case) ([]feedback.Case, error) {
-	return q.each(snap, out, func(after feedback.CaseID) ([]feedback.CaseID, error) {
+func (q *CaseQuery) ended(ctx context.Context, snap *store.Snapshot, status feedback.CaseStatus, out []feedback.Case) ([]feedback.Case, error) {
+	return q.each(ctx, snap, out, func(after feedback.CaseID) ([]feedback.CaseID, error) {
 		return records.CasesOf(snap, status, after, q.Limit)
 	})
 }
 
-func (q *CaseQuery) ofCustomer(snap *store.Snapshot) ([]feedback.Case, error) {
-	out, err := q.each(snap, []feedback.Case{}, func(after feedback.CaseID) ([]feedback.CaseID, error) {
+func (q *CaseQuery) ofCustomer(ctx context.Context, snap *store.Snapshot) ([]feedback.Case, error) {
+	out, err := q.each(ctx, snap, []feedback.Case{}, func(after feedback.CaseID) ([]feedback.CaseID, error) {
 		return records.CasesOfCustomer(snap, q.Customer, after, q.Limit)
 	})
 	slices.SortStableFunc(out, byDue)
@@ -124,10 +124,10 @@ func (q *CaseQuery) ofCustomer(snap *store.Snapshot) ([]feedback.Case, error) {
 }
 
 // each adds the cases that match, of what more returns after the last one, until there are enough.
-func (q *CaseQuery) each(snap *store.Snapshot, out []feedback.Case, more func(feedback.CaseID) ([]feedback.CaseID, error)) ([]feedback.Case, error) {
+func (q *CaseQuery) each(ctx context.Context, snap *store.Snapshot, out []feedback.Case, more func(feedback.CaseID) ([]feedback.CaseID, error)) ([]feedback.Case, error) {
 	for after := feedback.CaseID(""); len(out) < q.Limit; {
 		ids, err := more(after)
-		if err != nil || len(ids) == 0 {
+		if err = cmp.Or(err, ctx.Err()); err != nil || len(ids) == 0 {
 			return out, err
 		}
 		for _, id := range ids {

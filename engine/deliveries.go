@@ -65,13 +65,13 @@ type DeliveryPage struct {
 
 // Deliveries returns the chosen deliveries: those that wait, by destination in their order, and then the dead ones, the
 // one that died last first.
-func (s *State) Deliveries(_ context.Context, q DeliveryQuery) (DeliveryPage, error) {
+func (s *State) Deliveries(ctx context.Context, q DeliveryQuery) (DeliveryPage, error) {
 	if q.Limit <= 0 {
 		q.Limit = 50
 	}
 	page := DeliveryPage{Deliveries: []Delivery{}}
 	err := s.store.View(func(snap *store.Snapshot) error {
-		return q.each(snap, func(d Delivery) bool {
+		return q.each(ctx, snap, func(d Delivery) bool {
 			if len(page.Deliveries) == q.Limit {
 				page.Next = cursorOf(&page.Deliveries[q.Limit-1])
 				return false
@@ -126,21 +126,21 @@ func parseCursor(text string) (c cursor, err error) {
 }
 
 // each calls yield with the chosen deliveries behind the cursor until it returns false.
-func (q *DeliveryQuery) each(snap *store.Snapshot, yield func(Delivery) bool) error {
+func (q *DeliveryQuery) each(ctx context.Context, snap *store.Snapshot, yield func(Delivery) bool) error {
 	after, err := parseCursor(q.After)
 	if err != nil {
 		return err
 	}
 	more := true
 	if !after.dead && q.State != DeliveryDead && q.Code == "" {
-		if more, err = q.eachWaiting(snap, after, yield); err != nil {
+		if more, err = q.eachWaiting(ctx, snap, after, yield); err != nil {
 			return err
 		}
 	}
 	if !more || q.State != "" && q.State != DeliveryDead {
 		return nil
 	}
-	dead, err := q.dead(snap, after)
+	dead, err := q.dead(ctx, snap, after)
 	if err != nil {
 		return err
 	}
@@ -152,7 +152,7 @@ func (q *DeliveryQuery) each(snap *store.Snapshot, yield func(Delivery) bool) er
 	return nil
 }
 
-func (q *DeliveryQuery) eachWaiting(snap *store.Snapshot, after cursor, yield func(Delivery) bool) (more bool, err error) {
+func (q *DeliveryQuery) eachWaiting(ctx context.Context, snap *store.Snapshot, after cursor, yield func(Delivery) bool) (more bool, err error) {
 	prefix, from := records.DeliveriesPrefix(), []byte(nil)
 	if q.Destination != "" {
 		prefix = records.DeliveryPrefix(q.Destination)
@@ -164,7 +164,7 @@ func (q *DeliveryQuery) eachWaiting(snap *store.Snapshot, after cursor, yield fu
 	more = true
 	err = snap.Scan(prefix, from, false, func(key, value []byte) (bool, error) {
 		if q.Key != "" && !bytes.HasPrefix(value, start) {
-			return true, nil
+			return true, ctx.Err()
 		}
 		d := Delivery{State: DeliveryWaiting}
 		if err := json.Unmarshal(value, &d.Delivery); err != nil {
@@ -176,7 +176,7 @@ func (q *DeliveryQuery) eachWaiting(snap *store.Snapshot, after cursor, yield fu
 		if q.matches(&d) {
 			more = yield(d)
 		}
-		return more, nil
+		return more, ctx.Err()
 	})
 	return more, err
 }
@@ -194,7 +194,7 @@ func (q *DeliveryQuery) matches(d *Delivery) bool {
 
 // dead returns the first of the chosen dead deliveries behind the cursor, the one that died last first: as many as a page
 // takes, and some more. It never holds many more than that.
-func (q *DeliveryQuery) dead(snap *store.Snapshot, after cursor) (out []Delivery, err error) {
+func (q *DeliveryQuery) dead(ctx context.Context, snap *store.Snapshot, after cursor) (out []Delivery, err error) {
 	most := max(q.Limit, deadBatch)
 	err = records.Each(snap, records.DeadLetterPrefix(), nil, false, func(l *feedback.DeadLetter) (bool, error) {
 		if l.Kind != feedback.DeadDelivery || l.Delivery == nil {
@@ -210,7 +210,7 @@ func (q *DeliveryQuery) dead(snap *store.Snapshot, after cursor) (out []Delivery
 			clear(out[most+1:])
 			out = out[:most+1]
 		}
-		return true, nil
+		return true, ctx.Err()
 	})
 	sortDead(out)
 	return out, err

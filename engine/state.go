@@ -23,7 +23,7 @@ import (
 )
 
 // State is what a program remembers, with the CaseDesk at which people work on its cases. Its queries see the last durable
-// commit, and never wait for a writer.
+// commit, and never wait for a writer. Those that go through many records end with their context.
 type State struct {
 	CaseDesk
 
@@ -142,7 +142,7 @@ type ItemQuery struct {
 }
 
 // Items returns the chosen items, the latest feedback first.
-func (s *State) Items(_ context.Context, q ItemQuery) ([]Item, error) {
+func (s *State) Items(ctx context.Context, q ItemQuery) ([]Item, error) {
 	if q.Limit <= 0 {
 		q.Limit = 50
 	}
@@ -150,7 +150,7 @@ func (s *State) Items(_ context.Context, q ItemQuery) ([]Item, error) {
 	err := s.store.View(func(snap *store.Snapshot) error {
 		return records.ScanItems(snap, records.Place{Queue: q.Queue, Customer: q.Customer}, func(id feedback.ItemID) (bool, error) {
 			if !strings.HasPrefix(string(id), q.Prefix) {
-				return string(id) > q.Prefix, nil // they come in the order of ids, the largest first
+				return string(id) > q.Prefix, ctx.Err() // they come in the order of ids, the largest first
 			}
 			it, err := loadItem(snap, id)
 			if err != nil {
@@ -159,7 +159,7 @@ func (s *State) Items(_ context.Context, q ItemQuery) ([]Item, error) {
 			if q.matches(it) {
 				out = append(out, *it)
 			}
-			return len(out) < q.Limit, nil
+			return len(out) < q.Limit, ctx.Err()
 		})
 	})
 	return out, err
@@ -226,7 +226,7 @@ func (s *State) Alerts(context.Context) ([]feedback.Alert, error) {
 }
 
 // DeadLetters returns the dead letters of a kind, the latest first. An empty kind means all; a limit of 0 means 50.
-func (s *State) DeadLetters(_ context.Context, kind feedback.DeadLetterKind, limit int) ([]feedback.DeadLetter, error) {
+func (s *State) DeadLetters(ctx context.Context, kind feedback.DeadLetterKind, limit int) ([]feedback.DeadLetter, error) {
 	if limit <= 0 {
 		limit = 50
 	}
@@ -236,7 +236,7 @@ func (s *State) DeadLetters(_ context.Context, kind feedback.DeadLetterKind, lim
 			if kind == "" || l.Kind == kind {
 				out = append(out, *l)
 			}
-			return true, nil
+			return true, ctx.Err()
 		})
 	})
 	slices.SortStableFunc(out, func(a, b feedback.DeadLetter) int { return cmp.Compare(b.At, a.At) })

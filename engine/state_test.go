@@ -1,12 +1,14 @@
 package engine_test
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
 	"testing"
 
 	"github.com/closedloop/closedloop/engine"
+	"github.com/closedloop/closedloop/sdk/feedback"
 )
 
 // A state that was opened without its program answers what it can and refuses the rest.
@@ -83,5 +85,29 @@ func TestScoreOfWhatThereIsNot(t *testing.T) {
 	}
 	if _, err := e.NPS(t.Context(), engine.MetricQuery{Dimension: "theme", Value: "packaging", Compare: true, Every: "x"}); err != nil {
 		t.Error(err)
+	}
+}
+
+// Queries that go through many records end with their context.
+func TestQueriesEndWithTheirContext(t *testing.T) {
+	t.Parallel()
+	e := open(t, writeProgram(t, programFiles), &parts{})
+	if _, err := e.Ingest(t.Context(), "app", answer("1", 2, "x"), answer("2", 99, "y")); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for name, ask := range map[string]func() error{
+		"items":        func() error { _, err := e.Items(ctx, engine.ItemQuery{}); return err },
+		"cases":        func() error { _, err := e.Cases(ctx, engine.CaseQuery{}); return err },
+		"closed cases": func() error { _, err := e.Cases(ctx, engine.CaseQuery{Status: feedback.CaseClosed}); return err },
+		"report":       func() error { _, err := e.CaseReport(ctx, engine.CaseReportQuery{}); return err },
+		"deliveries":   func() error { _, err := e.Deliveries(ctx, engine.DeliveryQuery{}); return err },
+		"dead letters": func() error { _, err := e.DeadLetters(ctx, "", 0); return err },
+		"audit":        func() error { _, err := e.Audit(ctx, engine.AuditQuery{}); return err },
+	} {
+		if err := ask(); !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

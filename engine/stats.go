@@ -277,7 +277,7 @@ func (e *Engine) summary(ctx context.Context, from time.Time, sent int) (*Summar
 	if sum.Stats, err = e.Stats(ctx); err != nil {
 		return nil, err
 	}
-	return sum, e.passDetails(ctx, sum, feedback.TimeOf(from))
+	return sum, e.passDetails(context.WithoutCancel(ctx), sum, feedback.TimeOf(from)) // also of a pass that was cut off
 }
 
 func (e *Engine) passDetails(ctx context.Context, sum *Summary, from feedback.Time) error {

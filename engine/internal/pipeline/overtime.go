@@ -16,13 +16,7 @@ import (
 // Wake looks at the alerts, groups, digests and cases whose timers are due. Each timer is taken in the update that has its
 // effect, so that it happens once. Timers with more to do than fits one update take several.
 func (p *Pipeline) Wake(ctx context.Context, due []store.Timer, at feedback.Time) error {
-	err := p.wake(ctx, due, at)
-	if n := len(due); n > 1 && errors.Is(err, store.ErrTooLarge) {
-		if err = p.Wake(ctx, due[:n/2], at); err == nil {
-			err = p.Wake(ctx, due[n/2:], at)
-		}
-	}
-	return err
+	return inParts(due, func(part []store.Timer) error { return p.wake(ctx, part, at) })
 }
 
 func (p *Pipeline) wake(ctx context.Context, due []store.Timer, at feedback.Time) error {
@@ -44,7 +38,7 @@ func (p *Pipeline) wake(ctx context.Context, due []store.Timer, at feedback.Time
 	})
 }
 
-// tickBatch bounds the rules and keys that one update looks at.
+// tickBatch bounds the rules and keys that one update looks at: fewer when that would be too large.
 const tickBatch = 256
 
 // Tick looks at every rule that holds over time, for every key that its windows or its alerts know: windows change as
@@ -53,9 +47,11 @@ func (p *Pipeline) Tick(ctx context.Context, at feedback.Time) error {
 	instances, err := p.instances()
 	for batch := range slices.Chunk(instances, tickBatch) {
 		if err == nil {
-			err = p.overTime(ctx, at, func(w *writer) error {
-				w.memory.touched = batch
-				return nil
+			err = inParts(batch, func(part []rules.Instance) error {
+				return p.overTime(ctx, at, func(w *writer) error {
+					w.memory.touched = part
+					return nil
+				})
 			})
 		}
 	}
@@ -144,11 +140,13 @@ func (p *Pipeline) WakeGroups(ctx context.Context, at feedback.Time) error {
 	})
 	for batch := range slices.Chunk(groups, tickBatch) {
 		if err == nil {
-			err = p.overTime(ctx, at, func(w *writer) error {
-				for i := range batch {
-					w.rules.Wake(rules.WakeGroup, batch[i].Rule, batch[i].Key, at, boardOf{w})
-				}
-				return w.failed
+			err = inParts(batch, func(part []records.AlertGroup) error {
+				return p.overTime(ctx, at, func(w *writer) error {
+					for i := range part {
+						w.rules.Wake(rules.WakeGroup, part[i].Rule, part[i].Key, at, boardOf{w})
+					}
+					return w.failed
+				})
 			})
 		}
 	}

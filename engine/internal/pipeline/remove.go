@@ -73,7 +73,7 @@ func (p *Pipeline) removeItems(ctx context.Context, at feedback.Time, ids []feed
 	}
 }
 
-// inParts has something done to items or cases in one update, or in several when that would be too large.
+// inParts has something done to items, cases and the like in one update, or in several when that would be too large.
 func inParts[T any](ids []T, do func([]T) error) error {
 	err := do(ids)
 	if n := len(ids); n > 1 && errors.Is(err, store.ErrTooLarge) {

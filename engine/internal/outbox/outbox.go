@@ -141,16 +141,25 @@ func (o *Outbox) Hurry(ctx context.Context, destination string) error {
 		return err
 	}
 	if len(seqs) > 0 {
-		err = o.store.Update(ctx, func(tx *store.Tx) error {
-			for _, n := range seqs {
-				if _, err := Expedite(tx, destination, n); err != nil && !errors.Is(err, store.ErrNotFound) {
-					return err
-				}
-			}
-			return nil
-		})
+		err = o.expedite(ctx, destination, seqs)
 	}
 	l.hurry(true, nil)
+	return err
+}
+
+// expedite makes waiting messages due at once, in one update if they fit.
+func (o *Outbox) expedite(ctx context.Context, destination string, seqs []uint64) error {
+	err := o.store.Update(ctx, func(tx *store.Tx) error {
+		for _, n := range seqs {
+			if _, err := Expedite(tx, destination, n); err != nil && !errors.Is(err, store.ErrNotFound) {
+				return err
+			}
+		}
+		return nil
+	})
+	if n := len(seqs); n > 1 && errors.Is(err, store.ErrTooLarge) {
+		return errors.Join(o.expedite(ctx, destination, seqs[:n/2]), o.expedite(ctx, destination, seqs[n/2:]))
+	}
 	return err
 }
 

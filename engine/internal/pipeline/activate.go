@@ -13,7 +13,7 @@ import (
 	"github.com/closedloop/closedloop/sdk/feedback"
 )
 
-// fillBatch is how many items one update counts in windows that are being filled.
+// fillBatch is how many items one update counts in windows that are being filled: fewer when that would be too large.
 const fillBatch = 256
 
 // Activate has another ruleset decide, from one update on: every item is decided on by one set. Windows that the set
@@ -145,7 +145,9 @@ func (p *Pipeline) fill(ctx context.Context, set *rules.Set, now feedback.Time, 
 			return err
 		})
 		if err == nil {
-			err = p.overTime(ctx, now, func(w *writer) error { return w.fill(batch, set, todo) })
+			err = inParts(batch, func(part []feedback.ItemID) error {
+				return p.overTime(ctx, now, func(w *writer) error { return w.fill(part, set, todo) })
+			})
 		}
 		if err != nil {
 			return err

@@ -125,20 +125,22 @@ func (x *erasing) sweep(ctx context.Context, space byte, chosen func(key, payloa
 		if err != nil {
 			return err
 		}
-		err = x.update(ctx, func(w *writer) error {
-			for _, key := range batch {
-				payload, err := w.tx.Get(key)
-				if errors.Is(err, store.ErrNotFound) {
-					continue
+		err = inParts(batch, func(part [][]byte) error {
+			return x.update(ctx, func(w *writer) error {
+				for _, key := range part {
+					payload, err := w.tx.Get(key)
+					if errors.Is(err, store.ErrNotFound) {
+						continue
+					}
+					if err == nil {
+						err = take(w, key, payload)
+					}
+					if err != nil {
+						return err
+					}
 				}
-				if err == nil {
-					err = take(w, key, payload)
-				}
-				if err != nil {
-					return err
-				}
-			}
-			return nil
+				return nil
+			})
 		})
 	}
 	return err

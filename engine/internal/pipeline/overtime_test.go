@@ -54,3 +54,30 @@ groups:
 		t.Error(err)
 	}
 }
+
+// Windows are filled from items of any size.
+func TestWindowsAreFilledFromLargeItems(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	items := make([]feedback.Item, 300)
+	for i := range items {
+		items[i] = answer(fmt.Sprint(i), 3, strings.Repeat("late ", 1000))
+	}
+	w.take(items...)
+	next := on(t, w.store, rulesOf(`
+version: 1
+windows:
+  all_1d: {metric: nps, over: 1d, step: 1h}
+groups:
+  - name: route
+    rules:
+      - {id: bad, when: nps <= 6 && win.all_1d.n >= 5, do: [{assign: {queue: care}}]}
+`))
+	if err := next.Activate(t.Context(), next.Rules(), w.at, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	id := next.take(answer("more", 3, "late")).Rows[0].ID
+	if rec := load[records.Item](next, records.ItemKey(id)); rec.Queue != "care" {
+		t.Errorf("the window does not tell of the items that were there: %+v", rec)
+	}
+}

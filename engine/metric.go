@@ -93,7 +93,7 @@ type MetricValue struct {
 
 // Metric tells a figure with its 95 % interval: of everything, or of each value of a dimension, and of each day, week or
 // month. It reads sums that are kept up to date with every commit, not the items, so that it takes as long for few items as
-// for many: about as many reads as there are values, times the periods when there are some.
+// for many: about as many reads as there are values, times the periods when there are some, by all processors.
 func (s *State) Metric(_ context.Context, q MetricQuery) (*MetricResult, error) {
 	if q.Limit <= 0 {
 		q.Limit = 50
@@ -268,7 +268,15 @@ func (m *metering) result() (*MetricResult, error) {
 
 // series adds the figures of each period.
 func (m *metering) series(out *MetricResult, names []string) error {
-	for i, p := range m.periods {
+	if len(m.periods) == 0 {
+		return nil
+	}
+	out.Periods = make([]MetricPeriod, len(m.periods))
+	for j := range out.Values {
+		out.Values[j].Periods = make([]Figure, len(m.periods))
+	}
+	return parallel(len(m.periods), func(i int) error {
+		p := m.periods[i]
 		sums, err := m.between(p.first, p.last, names)
 		if err != nil {
 			return err
@@ -277,15 +285,12 @@ func (m *metering) series(out *MetricResult, names []string) error {
 		if err != nil {
 			return err
 		}
-		out.Periods = append(out.Periods, MetricPeriod{day(p.first), day(p.last)})
+		out.Periods[i] = MetricPeriod{day(p.first), day(p.last)}
 		for j, name := range names {
-			if i == 0 {
-				out.Values[j].Periods = make([]Figure, len(m.periods))
-			}
 			out.Values[j].Periods[i] = m.statistic.figure(sums.of(name), all)
 		}
-	}
-	return nil
+		return nil
+	})
 }
 
 // changes compares the named values with those of the time before, and returns what tells of one of them.
@@ -340,91 +345,6 @@ func ranked(sums sums, asked string, none bool) []string {
 	}
 	slices.SortFunc(names, func(a, b string) int { return cmp.Or(cmp.Compare(sums[b].N, sums[a].N), cmp.Compare(a, b)) })
 	return names
-}
-
-// fold adds up the rollups of one measure and dimension.
-type fold struct {
-	snap         *store.Snapshot
-	measure, dim string
-	value        string // when not empty, only of this value
-}
-
-// sums are rollups by value.
-type sums map[string]*records.Rollup
-
-// of returns the sum of a value, which is empty when there is none.
-func (s sums) of(value string) *records.Rollup {
-	if r := s[value]; r != nil {
-		return r
-	}
-	return &records.Rollup{}
-}
-
-func (s sums) add(value string, r *records.Rollup, sign int64) {
-	sum := s[value]
-	if sum == nil {
-		sum = &records.Rollup{}
-		s[value] = sum
-	}
-	sum.Add(*r, sign)
-}
-
-// between adds up the days from first to last, where 0 sets no bound: of these values, or of all that the fold is of.
-func (f *fold) between(first, last uint32, only []string) (sums, error) {
-	cover, err := f.cover(first, last)
-	if err != nil {
-		return nil, err
-	}
-	return f.sum(cover, only)
-}
-
-// manyYears is from how many years on only those are looked at in which there is something.
-const manyYears = 10
-
-// cover returns the rollups that sum up the days from first to last, where 0 sets no bound.
-func (f *fold) cover(first, last uint32) ([]records.Signed, error) {
-	if first != 0 && last != 0 && last/10_000-first/10_000 < manyYears {
-		return records.Cover(first, last), nil
-	}
-	years, err := records.RollupYears(f.snap, f.measure, f.dim)
-	var out []records.Signed
-	for _, year := range years {
-		from, to := max(first, year+101), year+1231
-		if last != 0 {
-			to = min(to, last)
-		}
-		if from <= to {
-			out = append(out, records.Cover(from, to)...)
-		}
-	}
-	return out, err
-}
-
-// sum adds up the rollups of a cover: of these values, or of all that the fold is of.
-func (f *fold) sum(cover []records.Signed, only []string) (sums, error) {
-	out := sums{}
-	if only == nil && (f.value != "" || f.dim == records.DimAll) {
-		only = []string{f.value}
-	}
-	for _, c := range cover {
-		if only == nil {
-			err := records.EachRollup(f.snap, f.measure, f.dim, c.Day, func(value string, r *records.Rollup) error {
-				out.add(value, r, c.Sign)
-				return nil
-			})
-			if err != nil {
-				return nil, err
-			}
-		}
-		for _, value := range only {
-			r, err := records.LoadRollup(f.snap, records.RollupID{Measure: f.measure, Dim: records.Dim{Name: f.dim, Value: value}, Day: c.Day})
-			if err != nil {
-				return nil, err
-			}
-			out.add(value, r, c.Sign)
-		}
-	}
-	return out, nil
 }
 
 // day writes a day as 2006-01-02, and none as nothing.

@@ -28,6 +28,9 @@ func coverYear(from, to uint32) []Signed {
 		return []Signed{{year, 1}}
 	}
 	direct := coverMonths(from, to)
+	if others := int(12 - (to/100 - from/100)); len(direct) <= others {
+		return direct // the year and at least one for each month that is taken away
+	}
 	around := []Signed{{year, 1}}
 	if from > year+101 {
 		around = append(around, taken(coverMonths(year+101, before(from)))...)
@@ -55,11 +58,11 @@ func coverMonths(from, to uint32) (out []Signed) {
 // coverMonth covers days of one month, which ends at end.
 func coverMonth(from, to, end uint32) []Signed {
 	month := from / 100 * 100
-	if from == month+1 && to == end {
-		return []Signed{{month, 1}}
+	if within, outside := to-from+1, from-month-1+end-to; within <= 1+outside {
+		return days(from, to, 1)
 	}
 	around := append([]Signed{{month, 1}}, days(month+1, from-1, -1)...)
-	return shorter(days(from, to, 1), append(around, days(to+1, end, -1)...))
+	return append(around, days(to+1, end, -1)...)
 }
 
 // days returns days of one month.

@@ -1,6 +1,7 @@
 package records
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
@@ -91,22 +92,75 @@ func loadRollup(r Reader, key []byte) (*Rollup, error) {
 	return sum, nil
 }
 
-// EachRollup calls yield with the rollups of all values of a dimension on one day, month or year, by value. The rollup is
+// Values is a range of values: from one on, and below another one, where an empty one sets no bound.
+type Values struct{ From, Below string }
+
+// EachRollup calls yield with the rollups of some values of a dimension on one day, month or year, by value. The rollup is
 // valid during the call only.
-func EachRollup(s *store.Snapshot, measure, dim string, day uint32, yield func(value string, r *Rollup) error) error {
-	prefix := rollupsOf(measure, dim).Uint64(uint64(day)).Bytes()
+func EachRollup(s *store.Snapshot, measure, dim string, day uint32, of Values, yield func(value string, r *Rollup)) error {
+	prefix := rollupsOf(measure, dim).Uint64(uint64(day))
 	var r Rollup
-	return s.Scan(prefix, nil, false, func(key, val []byte) (bool, error) {
+	return s.Scan(prefix.Bytes(), prefix.Str(of.From).Bytes(), false, func(key, val []byte) (bool, error) {
+		value, err := valueOf(prefix, key)
+		if err != nil || of.Below != "" && value >= of.Below {
+			return false, err
+		}
 		if err := r.UnmarshalBinary(val); err != nil {
 			return false, fmt.Errorf("record %q: %w", key, err)
 		}
-		k := store.ReadKey(key[len(prefix)-1:])
-		value := k.Str()
-		if err := k.Err(); err != nil {
-			return false, fmt.Errorf("record %q: %w", key, err)
-		}
-		return true, yield(value, &r)
+		yield(value, &r)
+		return true, nil
 	})
+}
+
+// SplitValues divides all values of a dimension into at most n ranges, in order. They hold about as many each when the
+// values of the day, month or year are spread evenly between its first and its last one.
+func SplitValues(s *store.Snapshot, measure, dim string, day uint32, n int) ([]Values, error) {
+	prefix := rollupsOf(measure, dim).Uint64(uint64(day))
+	var ends [2]string
+	for i, reverse := range [...]bool{false, true} {
+		err := s.Scan(prefix.Bytes(), nil, reverse, func(key, _ []byte) (more bool, err error) {
+			ends[i], err = valueOf(prefix, key)
+			return false, err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return split(ends[0], ends[1], n), nil
+}
+
+// split divides what two strings begin with alike into ranges of the same width, where the eight bytes that follow count
+// as a number.
+func split(first, last string, n int) []Values {
+	same := 0
+	for same < min(len(first), len(last)) && first[same] == last[same] {
+		same++
+	}
+	number := func(s string) uint64 {
+		var b [8]byte
+		copy(b[:], s[same:])
+		return binary.BigEndian.Uint64(b[:])
+	}
+	low := number(first)
+	width := (number(last) - low) / uint64(n)
+	out := []Values{{}}
+	for i := 1; i < n && width > 0; i++ {
+		at := string(binary.BigEndian.AppendUint64([]byte(first[:same]), low+uint64(i)*width))
+		out[i-1].Below = at
+		out = append(out, Values{From: at})
+	}
+	return out
+}
+
+// valueOf returns the value in the key of a rollup.
+func valueOf(prefix store.Key, key []byte) (string, error) {
+	k := store.ReadKey(key[len(prefix.Bytes())-1:])
+	value := k.Str()
+	if err := k.Err(); err != nil {
+		return "", fmt.Errorf("record %q: %w", key, err)
+	}
+	return value, nil
 }
 
 // RollupYears returns the years in which a measure has rollups of a dimension, as yyyy0000, by stepping from one to the

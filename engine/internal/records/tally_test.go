@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/closedloop/closedloop/engine/internal/store"
+	"pgregory.net/rapid"
 )
 
 func openStore(t *testing.T) *store.Store {
@@ -27,9 +29,8 @@ func openStore(t *testing.T) *store.Store {
 func told(t *testing.T, st *store.Store, measure, dim string, day uint32) (out []string) {
 	t.Helper()
 	err := st.View(func(s *store.Snapshot) error {
-		return EachRollup(s, measure, dim, day, func(value string, r *Rollup) error {
+		return EachRollup(s, measure, dim, day, Values{}, func(value string, r *Rollup) {
 			out = append(out, fmt.Sprint(value, " ", r.N, " ", r.Sum))
-			return nil
 		})
 	})
 	if err != nil {
@@ -105,6 +106,62 @@ func TestNothingIsLeftOfWhatIsTakenBack(t *testing.T) {
 			if got := told(t, st, "mood", DimTheme, day); len(got) != want {
 				t.Errorf("after %v %d has %q", signs, day, got)
 			}
+		}
+	}
+}
+
+// TestSplitValues divides random values into ranges, each of which is read alone.
+func TestSplitValues(t *testing.T) {
+	t.Parallel()
+	st := openStore(t)
+	run := 0
+	rapid.Check(t, func(rt *rapid.T) {
+		run++
+		measure := fmt.Sprint("measure ", run)
+		common := rapid.StringOfN(rapid.RuneFrom([]rune("a\x00ÿ")), 0, 12, -1).Draw(rt, "common")
+		values := rapid.SliceOfNDistinct(rapid.Map(rapid.SliceOfN(rapid.SampledFrom([]byte("\x00\x01am\xff")), 1, 10), func(b []byte) string { return common + string(b) }), 0, 20, rapid.ID).Draw(rt, "values")
+		err := st.Update(t.Context(), func(tx *store.Tx) error {
+			for _, value := range values {
+				b, err := (&Rollup{N: 1}).AppendBinary(nil)
+				if err != nil {
+					return err
+				}
+				tx.Set(RollupID{measure, Dim{DimTheme, value}, 20260000}.Key(), b)
+			}
+			return nil
+		})
+		if err != nil {
+			rt.Fatal(err)
+		}
+		slices.Sort(values)
+		n := rapid.IntRange(1, 9).Draw(rt, "ranges")
+		err = st.View(func(s *store.Snapshot) error {
+			ranges, err := SplitValues(s, measure, DimTheme, 20260000, n)
+			if len(ranges) < 1 || len(ranges) > n {
+				rt.Fatalf("%d ranges, want at most %d", len(ranges), n)
+			}
+			var got []string
+			for _, of := range ranges {
+				err = errors.Join(err, EachRollup(s, measure, DimTheme, 20260000, of, func(value string, _ *Rollup) { got = append(got, value) }))
+			}
+			if !slices.Equal(got, values) {
+				rt.Fatalf("%q hold %q, want %q", ranges, got, values)
+			}
+			return err
+		})
+		if err != nil {
+			rt.Fatal(err)
+		}
+	})
+}
+
+// TestSplitIsEven divides names as there are, which share a beginning.
+func TestSplitIsEven(t *testing.T) {
+	t.Parallel()
+	got := split("theme-00", "theme-99/part-9", 4)
+	for i, want := range []string{"theme-2", "theme-4", "theme-6"} {
+		if at := got[i].Below; !strings.HasPrefix(at, want) || at != got[i+1].From {
+			t.Errorf("range %d ends below %q and the next one begins with %q, want %s", i, at, got[i+1].From, want)
 		}
 	}
 }

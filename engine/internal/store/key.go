@@ -104,9 +104,12 @@ func (r *KeyReader) Str() string {
 		if r.b[i] != 0 {
 			continue
 		}
-		out = append(out, r.b[:i]...)
-		mark := r.b[i+1]
+		part, mark := r.b[:i], r.b[i+1]
 		r.b = r.b[i+2:]
+		if mark == terminator && out == nil {
+			return string(part)
+		}
+		out = append(out, part...)
 		switch mark {
 		case terminator:
 			return string(out)

@@ -11,7 +11,7 @@ func TestScanOverManyVersions(t *testing.T) {
 	t.Parallel()
 	s := reopen(t, t.TempDir(), small())
 	key := func(name string) []byte { return NewKey(KeyRollup).Str(name).Bytes() }
-	for i := range 3 * fewVersions {
+	for i := range 3 * mostSteps {
 		must(t, s, func(tx *Tx) {
 			for _, name := range []string{"a", "a\x00", "b", "gone"} {
 				tx.Set(key(name), fmt.Append(nil, name, i))
@@ -24,7 +24,7 @@ func TestScanOverManyVersions(t *testing.T) {
 			}
 		})
 	}
-	last := fmt.Sprint(3*fewVersions - 1)
+	last := fmt.Sprint(3*mostSteps - 1)
 	want := []string{"a" + last, "a\x00" + last, "b" + last, "seldom"}
 	for _, reverse := range []bool{false, true} {
 		var got []string

@@ -20,7 +20,7 @@ var (
 	_ Reader = (*Snapshot)(nil)
 )
 
-// Snapshot is the state as of one commit.
+// Snapshot is the state as of one commit. Goroutines may share one, until the function of its View returns.
 type Snapshot struct {
 	s   *Store
 	db  *badger.DB
@@ -140,7 +140,8 @@ func (sn *Snapshot) Scan(prefix, from []byte, reverse bool, fn func(key, payload
 	}
 	it := sn.txn.NewIterator(o)
 	defer it.Close()
-	for it.Seek(scanStart(prefix, from, reverse)); it.Valid(); next(it, &key, o.AllVersions) {
+	steps := mostSteps
+	for it.Seek(scanStart(prefix, from, reverse)); it.Valid(); steps = next(it, &key, steps) {
 		item := it.Item()
 		key = item.KeyCopy(key)
 		if o.AllVersions && item.IsDeletedOrExpired() {
@@ -169,23 +170,21 @@ func (sn *Snapshot) Scan(prefix, from []byte, reverse bool, fn func(key, payload
 	return nil
 }
 
-// fewVersions is how many older versions of a record are stepped over before it is cheaper to seek what follows them.
-const fewVersions = 8
+// mostSteps is how many versions of a record may be stepped over: from there on it is cheaper to seek what follows them.
+const mostSteps = 32
 
 // next goes on to the key behind the present one. A record that is rewritten with every commit has thousands of versions
-// until they are compacted, which Badger would step over one by one.
-func next(it *badger.Iterator, key *[]byte, versions bool) {
-	if !versions {
-		it.Next()
-		return
-	}
-	for range fewVersions {
+// until they are compacted, which Badger would step over one by one. It seeks after so many steps, and returns how many to
+// take the next time: records that lie side by side were rewritten about as often.
+func next(it *badger.Iterator, key *[]byte, steps int) int {
+	for range steps {
 		if it.Next(); !it.Valid() || !bytes.Equal(it.Item().Key(), *key) {
-			return
+			return min(2*steps, mostSteps)
 		}
 	}
 	*key = append(*key, 0)
 	it.Seek(*key)
+	return max(steps/2, 1)
 }
 
 // scanStart returns the key to seek.

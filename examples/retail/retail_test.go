@@ -1,8 +1,10 @@
 package retail_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 
@@ -43,7 +45,7 @@ support line 28
 
 func TestRunTwice(t *testing.T) {
 	t.Parallel()
-	o := engine.Options{State: t.TempDir(), CacheDir: t.TempDir()}
+	o := engine.Options{State: t.TempDir(), CacheDir: cmp.Or(os.Getenv("CLOSEDLOOP_CACHE"), t.TempDir())}
 	first := pass(t, o, func(e *engine.Engine) {
 		checkRelabelled(t, e)
 		checkKeyAccounts(t, e)

@@ -31,6 +31,10 @@ func TestMain(m *testing.M) {
 		os.Exit(Main(os.Args[1:], Stdio()))
 	}
 	flag.Parse()
+	if os.Getenv(cacheVariable) != "" { // one that is filled
+		goleak.VerifyTestMain(m)
+		return
+	}
 	cache, err := os.MkdirTemp("", "closedloop-cli")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

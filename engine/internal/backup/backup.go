@@ -7,7 +7,8 @@
 //     all before it, and nothing follows the trailer. A file that was cut off, changed at any bit or appended to is a
 //     *DamageError with the byte at which it shows.
 //   - Records come in the order of their keys, each once; the keys that are gone come before them, as hashes.
-//   - Nothing that a damaged or hostile file says makes a reader take more memory than a few blocks.
+//   - Nothing that a damaged or hostile file says makes a reader take more memory than a few blocks, and what the hashes
+//     take, which are each kept once: different ones cannot be compressed.
 //
 // One use:
 //

@@ -63,8 +63,8 @@ func readAll(from io.Reader, size int) (gone, records int, err error) {
 		return 0, 0, err
 	}
 	defer r.Close()
-	for i, h := range r.Gone() {
-		if h == HashKey("s1", fmt.Append(nil, i)) {
+	for i := range len(r.Gone()) {
+		if _, ok := r.Gone()[HashKey("s1", fmt.Append(nil, i))]; ok {
 			gone++
 		}
 	}
@@ -267,4 +267,31 @@ func FuzzReader(f *testing.F) {
 			t.Error("a file with another digest was read")
 		}
 	})
+}
+
+// A small file of hashes that repeat takes little memory.
+func TestRepeatedHashesAreKeptOnce(t *testing.T) {
+	t.Parallel()
+	var b bytes.Buffer
+	w, err := NewWriter(&b, Head{ID: "b1", Store: "s1", Base: "b0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const many = 500_000
+	for i := range many {
+		if err := w.Gone(Hash{byte(i % 3)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r, err := NewReader(&b, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if r.Next() || r.Err() != nil || len(r.Gone()) != 3 || r.Info().Gone != many {
+		t.Errorf("%d hashes are kept of %d, %v", len(r.Gone()), r.Info().Gone, r.Err())
+	}
 }

@@ -24,7 +24,7 @@ type Reader struct {
 	at   int64 // where the next frame begins
 
 	info  Info
-	gone  []Hash
+	gone  map[Hash]struct{}
 	total Info   // counted so far
 	block []byte // what is left of the block
 	raw   []byte // where blocks are decompressed
@@ -67,8 +67,8 @@ func (r *Reader) Head() Head { return r.info.Head }
 // Info returns what the file holds, at its end.
 func (r *Reader) Info() Info { return r.info }
 
-// Gone returns the hashes of the keys that are gone.
-func (r *Reader) Gone() []Hash { return r.gone }
+// Gone returns the hashes of the keys that are gone. It must not be changed.
+func (r *Reader) Gone() map[Hash]struct{} { return r.gone }
 
 // Key returns the key of the record; it is valid until Next.
 func (r *Reader) Key() []byte { return r.key }
@@ -168,6 +168,7 @@ func (r *Reader) frame() (kind byte, content []byte, err error) {
 
 // keysGone reads the hashes, and the first block behind them.
 func (r *Reader) keysGone() error {
+	r.gone = map[Hash]struct{}{}
 	for r.err == nil {
 		kind, content, err := r.frame()
 		if err != nil {
@@ -180,7 +181,8 @@ func (r *Reader) keysGone() error {
 			return r.fail(r.here, "the block of hashes has %d bytes", len(content))
 		}
 		for ; len(content) > 0; content = content[len(Hash{}):] {
-			r.gone = append(r.gone, Hash(content[:len(Hash{})]))
+			r.gone[Hash(content[:len(Hash{})])] = struct{}{}
+			r.total.Gone++
 		}
 	}
 	return r.err
@@ -204,7 +206,6 @@ func (r *Reader) trailer(content []byte) error {
 	}
 	t := trailerOf(content)
 	r.info.Records, r.info.Gone, r.info.Bytes = t.Records, t.Gone, t.Bytes
-	r.total.Gone = uint64(len(r.gone))
 	if t.Records != r.total.Records || t.Gone != r.total.Gone || t.Bytes != r.total.Bytes {
 		return r.fail(r.here, "found %d records, %d keys gone and %d bytes, the trailer says %d, %d and %d",
 			r.total.Records, r.total.Gone, r.total.Bytes, t.Records, t.Gone, t.Bytes)

@@ -31,11 +31,7 @@ type merge struct {
 func newMerge(layers []*backup.Reader) *merge {
 	m := &merge{layers: layers, ended: make([]bool, len(layers)), store: layers[0].Head().Store, sum: sha256.New()}
 	for _, l := range layers {
-		gone := make(map[backup.Hash]struct{}, len(l.Gone()))
-		for _, h := range l.Gone() {
-			gone[h] = struct{}{}
-		}
-		m.gone = append(m.gone, gone)
+		m.gone = append(m.gone, l.Gone())
 	}
 	for i := range layers {
 		m.advance(i)

@@ -430,7 +430,8 @@ func TestCallsThatMakeNoSense(t *testing.T) {
 	for _, c := range []engine.Correction{
 		{Item: id, Why: "y", Remove: x}, {Item: id, Why: "y", By: eva}, {Item: id, By: eva, Remove: x},
 		{Item: id, Why: "y", By: eva, Sentiment: &nan}, {Item: id, Why: "y", By: eva, Sentiment: &much},
-		{Item: id, Why: "y", By: eva, Add: []feedback.ThemePath{""}}, {Item: id, Why: "y", By: eva, Remove: []feedback.ThemePath{"\xff"}},
+		{Item: id, Why: "y", By: eva, Add: []feedback.ThemePath{""}}, {Item: id, Why: "y", By: eva, Add: []feedback.ThemePath{"x/"}},
+		{Item: id, Why: "y", By: eva, Remove: []feedback.ThemePath{"\xff"}},
 		{Item: id, Why: "y", By: eva, Add: []feedback.ThemePath{feedback.ThemePath(strings.Repeat("a/", 20))}},
 	} {
 		if _, err := e.Correct(t.Context(), c); !errors.Is(err, engine.ErrMissing) {

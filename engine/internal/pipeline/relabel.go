@@ -42,6 +42,13 @@ func (p *Pipeline) Correct(ctx context.Context, id feedback.ItemID, c feedback.C
 
 // CheckCorrection returns what of a person's change is out of range, or nil.
 func CheckCorrection(c *feedback.Change) error {
+	for i := range c.Add {
+		for part := range strings.SplitSeq(string(c.Add[i].Path), "/") {
+			if part == "" || part != strings.TrimSpace(part) {
+				return fmt.Errorf("found the theme %.80q, expected a path such as packaging/opening, no part of which is empty or begins or ends with a blank", c.Add[i].Path)
+			}
+		}
+	}
 	paths := slices.Clone(c.Remove)
 	for i := range c.Add {
 		paths = append(paths, c.Add[i].Path)

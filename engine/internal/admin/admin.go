@@ -84,8 +84,13 @@ type Server struct {
 }
 
 // Serve starts to serve. Code names an error for clients; it may be nil.
-func Serve(stateDir string, methods map[string]Method, code func(error) string) (*Server, error) {
+func Serve(stateDir string, methods map[string]Method, code func(error) string) (served *Server, err error) {
 	s := &Server{done: make(chan struct{}), addr: filepath.Join(stateDir, addrFile)}
+	defer func() {
+		if err != nil && s.dir != "" {
+			err = errors.Join(err, os.RemoveAll(s.dir))
+		}
+	}()
 	path := filepath.Join(stateDir, sockFile)
 	if len(path) > maxPath {
 		dir, err := os.MkdirTemp("", "closedloop-")

@@ -166,3 +166,18 @@ func TestProgressIsTold(t *testing.T) {
 		t.Errorf("a call that was given up gave %v", err)
 	}
 }
+
+// A socket that cannot be made leaves no folder behind.
+func TestNothingIsLeftOfNoSocket(t *testing.T) {
+	tmp := t.TempDir()
+	for _, name := range []string{"TMPDIR", "TMP", "TEMP"} {
+		t.Setenv(name, tmp)
+	}
+	missing := filepath.Join(t.TempDir(), strings.Repeat("x", maxPath))
+	if _, err := Serve(missing, nil, nil); err == nil {
+		t.Fatal("a folder that is not there was served")
+	}
+	if left, err := os.ReadDir(tmp); err != nil || len(left) > 0 {
+		t.Errorf("%v is left, %v", left, err)
+	}
+}

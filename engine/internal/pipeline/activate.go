@@ -78,7 +78,6 @@ func (p *Pipeline) change(ctx context.Context, set *rules.Set, at feedback.Time,
 		}
 	}
 	err = p.cfg.Store.Update(ctx, func(tx *store.Tx) error {
-		p.deciding.Store(before) // of a try before
 		for id, w := range known {
 			if set.HasWindow(id) {
 				continue

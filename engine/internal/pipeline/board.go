@@ -238,8 +238,11 @@ func keep[T any](w *writer, key []byte, v *T, idle bool) error {
 	if !idle {
 		return store.Put(w.tx, key, v)
 	}
-	if _, err := w.tx.Get(key); errors.Is(err, store.ErrNotFound) {
+	switch _, err := w.tx.Get(key); {
+	case errors.Is(err, store.ErrNotFound):
 		return nil
+	case err != nil:
+		return err
 	}
 	w.tx.Delete(key)
 	return nil

@@ -70,7 +70,7 @@ func EffectsKey(id feedback.ItemID) []byte { return store.NewKey('e').Str(string
 // CaseKey is the key of a feedback.Case.
 func CaseKey(id feedback.CaseID) []byte { return store.NewKey('k').Str(string(id)).Bytes() }
 
-// AlertKey is the key of a feedback.Alert.
+// AlertKey is the key of a rules.AlertState.
 func AlertKey(rule, key string) []byte { return store.NewKey('a').Str(rule).Str(key).Bytes() }
 
 // DeliveryKey is the key of a feedback.Delivery; deliveries of one destination sort in their order.

@@ -5,7 +5,7 @@
 // members that this version does not know.
 //
 //	err := st.View(func(s *store.Snapshot) error {
-//		it, err := records.LoadItem(s, id)
+//		it, err := store.Load[records.Item](s, records.ItemKey(id))
 //		...
 //	})
 package records

@@ -16,7 +16,7 @@ import (
 var (
 	// ErrTransition says that a case cannot do that in the state that it is in.
 	ErrTransition = cases.ErrTransition
-	// ErrMissing says that something is missing that has to be said.
+	// ErrMissing says that something is missing that has to be said, or is not what it can be.
 	ErrMissing = cases.ErrMissing
 	// ErrDenied says that the host does not let the actor do that; see Options.Authorize.
 	ErrDenied = errors.New("engine: not allowed")

@@ -89,7 +89,7 @@ type Options struct {
 	// Native are plugins of the host itself, which the program names native:NAME. Those that the closedloop command brings
 	// along are packages too: a host that wants native:csv imports plugins/csv and hands over {"csv": csv.Plugin}.
 	Native map[string]sdk.Plugin
-	// Intake is how many calls of Ingest may wait at once. Defaults to 1024.
+	// Intake is how many calls of Ingest and Receive may be under way at once. Defaults to 1024.
 	Intake int
 	// Now is the clock. Defaults to the system's.
 	Now func() time.Time

@@ -34,8 +34,12 @@ func Example() {
 		fmt.Println(err) // errors.Is tells engine.ErrTransition, ErrMissing and ErrDenied apart
 	}
 	page, err := eng.Deliveries(ctx, engine.DeliveryQuery{State: engine.DeliveryDead, NoBody: true})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
 	for _, d := range page.Deliveries {
-		fmt.Println(d.Key, d.Destination, d.Code, d.Reason, err)
+		fmt.Println(d.Key, d.Destination, d.Code, d.Reason)
 	}
 	nps, err := eng.Metric(ctx, engine.MetricQuery{Measure: string(feedback.NPS), Dimension: "theme"})
 	if err != nil {

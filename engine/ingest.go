@@ -53,15 +53,11 @@ func (e *Engine) Ingest(ctx context.Context, source string, items ...feedback.It
 	if !sourceID.MatchString(source) {
 		return Report{}, fmt.Errorf("engine: found the source %q, expected lower-case letters, digits and hyphens", source)
 	}
-	if e.life.Err() != nil {
-		return Report{}, ErrClosed
+	leave, err := e.enter()
+	if err != nil {
+		return Report{}, err
 	}
-	select {
-	case e.intake <- struct{}{}:
-		defer func() { <-e.intake }()
-	default:
-		return Report{}, ErrBusy
-	}
+	defer leave()
 	var total Report
 	for len(items) > 0 {
 		n := min(len(items), e.chunk())
@@ -77,15 +73,18 @@ func (e *Engine) Ingest(ctx context.Context, source string, items ...feedback.It
 }
 
 // Receive hands a request that another system sent to the source that understands it, and ingests what it holds. The
-// caller has ended HTTP and checked the request's signature. What the source cannot read is reported as rejected.
+// caller has ended HTTP and checked the request's signature. What the source cannot read is reported as rejected. It is
+// bounded, and fails, as Ingest is and does.
 func (e *Engine) Receive(ctx context.Context, source string, req sdk.ReceiveRequest) (Report, error) {
 	guard := e.plugins.byID[source]
 	if guard == nil || !guard.Manifest().Can(sdk.AbilityReceive) {
 		return Report{}, fmt.Errorf("source %q: %w, or it receives nothing", source, ErrNotFound)
 	}
-	if e.life.Err() != nil {
-		return Report{}, ErrClosed
+	leave, err := e.enter()
+	if err != nil {
+		return Report{}, err
 	}
+	defer leave()
 	res, err := guard.Receive(ctx, req)
 	if err != nil {
 		return Report{}, e.orClosed(err)
@@ -102,6 +101,19 @@ func (e *Engine) Receive(ctx context.Context, source string, req sdk.ReceiveRequ
 		res.Items, res.Rejects = res.Items[n:], nil
 	}
 	return total, nil
+}
+
+// enter takes a place in the intake, which leave gives back.
+func (e *Engine) enter() (leave func(), err error) {
+	if e.life.Err() != nil {
+		return nil, ErrClosed
+	}
+	select {
+	case e.intake <- struct{}{}:
+		return func() { <-e.intake }, nil
+	default:
+		return nil, ErrBusy
+	}
 }
 
 // take prepares and commits one chunk.

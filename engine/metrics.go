@@ -24,7 +24,7 @@ type Metrics struct {
 	// Retention is what was taken out because of its age.
 	Retention RetentionCounts `json:"retention"`
 
-	Intake  int                      `json:"intake"`  // calls of Ingest under way
+	Intake  int                      `json:"intake"`  // calls of Ingest and Receive under way
 	Stages  map[string]Latency       `json:"stages"`  // prepare: accept, filter, categorize; commit: decide, make durable
 	Plugins map[string]PluginMetrics `json:"plugins"` // by id
 	Rules   map[string]RuleMetrics   `json:"rules"`   // by id: those of which there is something to tell

@@ -101,7 +101,7 @@ func OpenState(ctx context.Context, dir string, o Options) (*State, error) {
 	return s, nil
 }
 
-// Close releases the state.
+// Close releases the state. That of an Engine is closed by Engine.Close.
 func (s *State) Close() error { return s.store.Close() }
 
 // Item is an item with what the program knows of it.

@@ -125,7 +125,7 @@ type CaseCounts struct {
 	Open     int `json:"open"`
 	Resolved int `json:"resolved"`
 	Closed   int `json:"closed"`
-	Breached int `json:"breached"` // open and past their due time
+	Breached int `json:"breached"` // open, and had no response in time
 }
 
 // Outgoing is what waits for a destination.

@@ -229,7 +229,7 @@ it, in any order; of a folder it takes the latest backup and what that one needs
 what was written is read back, before anything is in STATE. Nothing is ever overwritten: move the old directory aside.
 
 The restored state goes on from the moment of the backup. Messages that were sent after it are sent again, under the same
-idempotency keys.`,
+idempotency keys. Persons who were erased after it are there again: erase them again before the engine runs.`,
 		Example: "  closedloop restore examples/retail/.closedloop /backups\n  closedloop restore state monday.clbackup tuesday.clbackup",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) < 2 {

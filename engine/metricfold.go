@@ -91,10 +91,13 @@ func (f *fold) sum(cover []records.Signed, only []string) (sums, error) {
 		parts[i], err = f.scan(cover, ranges[i])
 		return err
 	})
+	if err != nil {
+		return nil, err
+	}
 	for _, part := range parts[1:] {
 		maps.Copy(parts[0], part)
 	}
-	return parts[0], err
+	return parts[0], nil
 }
 
 // scan adds up the rollups of a cover of a range of values.

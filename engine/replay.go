@@ -44,7 +44,8 @@ func (e *Engine) deadLetter(id string) (l *feedback.DeadLetter, err error) {
 	return l, nil
 }
 
-// replayItem ingests the item anew. One that is there already, because a categorizer refused it late, is labelled anew.
+// replayItem ingests the item anew. One that is there already, because a categorizer refused it late, is labelled anew; its
+// letter stays until it is.
 func (e *Engine) replayItem(ctx context.Context, l *feedback.DeadLetter) (Row, error) {
 	r, err := e.take(ctx, pipeline.Chunk{
 		Source: e.source(l.Source), Batch: l.Batch, Items: []feedback.Item{*l.Item}, ReceivedAt: e.now(), Letter: l.ID,
@@ -57,9 +58,15 @@ func (e *Engine) replayItem(ctx context.Context, l *feedback.DeadLetter) (Row, e
 		return row, nil
 	}
 	refused, err := e.pipe.Relabel(ctx, row.ID, e.now())
-	if err == nil && refused != "" {
+	switch {
+	case err != nil:
+		return Row{}, fmt.Errorf("dead letter %s: %w", l.ID, err)
+	case refused != "":
 		row.Outcome, row.Reason = OutcomeRejected, refused
-		err = e.store.Update(ctx, func(tx *store.Tx) error { return store.Put(tx, records.DeadLetterKey(l.ID), l) })
+		return row, nil
 	}
-	return row, err
+	return row, e.store.Update(ctx, func(tx *store.Tx) error {
+		tx.Delete(records.DeadLetterKey(l.ID))
+		return nil
+	})
 }

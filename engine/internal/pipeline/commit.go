@@ -235,8 +235,12 @@ func (w *writer) chunk(pr *Prepared) error {
 		}
 		w.report.Rows = append(w.report.Rows, row)
 	}
-	if c.Letter != "" && len(w.report.Rows) > 0 && w.report.Rows[0].Outcome != OutcomeRejected {
-		w.tx.Delete(records.DeadLetterKey(c.Letter))
+	if c.Letter != "" && len(w.report.Rows) > 0 {
+		switch w.report.Rows[0].Outcome {
+		case OutcomeRejected, OutcomeDuplicate:
+		default:
+			w.tx.Delete(records.DeadLetterKey(c.Letter))
+		}
 	}
 	if err := w.finish(); err != nil {
 		return err

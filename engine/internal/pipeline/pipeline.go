@@ -129,7 +129,7 @@ type Chunk struct {
 	Checkpoint []byte
 	ReceivedAt feedback.Time
 	// Letter is the id of the dead letter that the one item comes from. It is gone with the commit, unless the item is
-	// rejected again; the row was counted when it failed first.
+	// rejected again, or is there already and yet to be labelled; the row was counted when it failed first.
 	Letter string
 }
 

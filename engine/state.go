@@ -132,6 +132,7 @@ func itemOf(r *records.Item, l *feedback.Labels) Item {
 type ItemQuery struct {
 	Prefix   string             `json:"prefix,omitempty"` // of the id, such as "f_01J"
 	Source   string             `json:"source,omitempty"`
+	External string             `json:"external_id,omitempty"` // of the item of Source, which it needs
 	Queue    string             `json:"queue,omitempty"`
 	Customer string             `json:"customer,omitempty"`
 	Theme    feedback.ThemePath `json:"theme,omitempty"` // or below
@@ -148,6 +149,13 @@ func (s *State) Items(ctx context.Context, q ItemQuery) ([]Item, error) {
 	}
 	out := []Item{}
 	err := s.store.View(func(snap *store.Snapshot) error {
+		if q.External != "" {
+			it, err := loadExternal(snap, q.Source, q.External)
+			if err == nil && strings.HasPrefix(string(it.ID), q.Prefix) && q.matches(it) {
+				out = append(out, *it)
+			}
+			return unlessGone(err)
+		}
 		return records.ScanItems(snap, records.Place{Queue: q.Queue, Customer: q.Customer}, func(id feedback.ItemID) (bool, error) {
 			if !strings.HasPrefix(string(id), q.Prefix) {
 				return string(id) > q.Prefix, ctx.Err() // they come in the order of ids, the largest first
@@ -195,6 +203,22 @@ func loadItem(r records.Reader, id feedback.ItemID) (*Item, error) {
 		return nil, fmt.Errorf("labels of item %s: %w", id, err)
 	}
 	return new(itemOf(rec, &l)), nil
+}
+
+// loadExternal loads the item that a source calls by an id.
+func loadExternal(r records.Reader, source, external string) (*Item, error) {
+	known, err := store.Load[records.Identity](r, records.IdentityKey(source, external))
+	if err != nil {
+		return nil, err
+	}
+	return loadItem(r, known.ID)
+}
+
+func unlessGone(err error) error {
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	return err
 }
 
 // Decisions returns an item's decisions, the first one first, or ErrNotFound.

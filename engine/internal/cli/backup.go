@@ -132,13 +132,32 @@ func latestBackup(dir string) (*engine.Backup, error) {
 }
 
 // latestChain returns the files of a folder that the latest backup in it needs, the full one first.
+// backupsNamed returns the files themselves, and of a folder the latest backup with what that one needs, or all of them.
+func backupsNamed(files []string, chain bool) ([]string, error) {
+	if fi, err := os.Stat(files[0]); err != nil || !fi.IsDir() || len(files) > 1 {
+		return files, nil
+	}
+	if chain {
+		return latestChain(files[0])
+	}
+	all, err := filepath.Glob(filepath.Join(files[0], "*"+engine.BackupExtension))
+	if err == nil && len(all) == 0 {
+		err = noBackup(files[0])
+	}
+	return all, err
+}
+
+func noBackup(dir string) error {
+	return usage("name a backup, or the folder that closedloop backup wrote into", "there is no backup in %s", dir)
+}
+
 func latestChain(dir string) ([]string, error) {
 	all, err := backupsIn(dir)
 	if err != nil {
 		return nil, err
 	}
 	if len(all) == 0 {
-		return nil, usage("name a backup, or the folder that closedloop backup wrote into", "there is no backup in %s", dir)
+		return nil, noBackup(dir)
 	}
 	last := all[len(all)-1]
 	files := []string{last.Path}
@@ -178,10 +197,10 @@ func backupLine(b *engine.Backup) string {
 func (a *app) backupVerify() *cobra.Command {
 	var chain bool
 	cmd := &cobra.Command{
-		Use:   "verify FILE ...",
+		Use:   "verify FILE ...|FOLDER",
 		Short: "Read backups to their end and check every byte",
 		Long: `verify reads each file to its end: the checksums of all blocks and records, the counts and the digest of the whole file.
-With --chain the files must besides be one full backup and all that go on from it, so that they can be restored together.`,
+Of a folder it reads each backup that closedloop backup wrote into it. With --chain the files must besides be one full backup and all that go on from it, so that they can be restored together.`,
 		Example: "  closedloop backup verify /backups/*.clbackup",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -196,6 +215,10 @@ With --chain the files must besides be one full backup and all that go on from i
 }
 
 func (a *app) verifyBackups(ctx context.Context, files []string, chain bool) error {
+	files, err := backupsNamed(files, chain)
+	if err != nil {
+		return err
+	}
 	line := &progress{w: a.std.Err, on: a.std.TTY}
 	whole, errs := []*engine.Backup{}, []error{}
 	for _, file := range files {
@@ -242,10 +265,9 @@ idempotency keys. Persons who were erased after it are there again: erase them a
 }
 
 func (a *app) restore(ctx context.Context, dir string, files []string) error {
-	if fi, err := os.Stat(files[0]); err == nil && fi.IsDir() && len(files) == 1 {
-		if files, err = latestChain(files[0]); err != nil {
-			return err
-		}
+	files, err := backupsNamed(files, true)
+	if err != nil {
+		return err
 	}
 	line := &progress{w: a.std.Err, on: a.std.TTY}
 	r, err := engine.Restore(ctx, dir, files, engine.RestoreOptions{

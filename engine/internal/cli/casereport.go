@@ -25,8 +25,8 @@ interval, how long that took, what came of them, and which detractors nobody has
 
 A promise counts when it was kept or its time is over. A case that is reopened counts as opened once more. Recovered are
 the customers who answered again after a resolution and gave a better score than before. At risk is the account value
-(customer.arr) of accounts with open cases, and past a promise that of those which wait longer than was promised;
-affected are all accounts with a case of the time. A theme counts without those below it.`,
+(customer.arr) of accounts with open cases, each as its latest feedback has it, and past a promise that of those which wait longer than was promised;
+affected are all accounts with a case of the time. Cases of imports that were taken back do not count. A theme counts without those below it.`,
 		Example: "  closedloop cases report --since 30d\n  closedloop cases report --since 30d --queue care --html report.html",
 		Args:    exact(0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -34,6 +34,7 @@ affected are all accounts with a case of the time. A theme counts without those 
 				if q.Since, err = f.from(a.std.Now(), s.zone); err != nil {
 					return err
 				}
+				a.oddQueue(s, q.Queue)
 				r, err := s.CaseReport(cmd.Context(), q)
 				if err != nil {
 					return err

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -13,6 +15,7 @@ import (
 
 	"github.com/closedloop/closedloop/engine"
 	"github.com/closedloop/closedloop/sdk/feedback"
+	"github.com/closedloop/closedloop/sdk/suggest"
 )
 
 func (a *app) casesCommand() *cobra.Command {
@@ -94,6 +97,7 @@ func (a *app) acting(action engine.Action, short, example string, flags func(*pf
 					return err
 				}
 				act.By.Roles = roles
+				a.oddQueue(s, act.To.Queue)
 				c, err := s.ActOnCase(cmd.Context(), act)
 				if err != nil {
 					return lacking(err, cmd.CommandPath()+" "+args[0]+example)
@@ -111,6 +115,13 @@ func (a *app) acting(action engine.Action, short, example string, flags func(*pf
 		flags(f, &act)
 	}
 	return cmd
+}
+
+// oddQueue warns of a queue that the program does not declare, which may be one that rules of before still name.
+func (a *app) oddQueue(s *session, queue string) {
+	if queue != "" && !slices.Contains(s.queues, queue) {
+		a.warn("the program has no queue "+strconv.Quote(queue), suggest.DidYouMean(queue, s.queues))
+	}
 }
 
 // lacking adds to an error of what has to be said how that is said.
@@ -159,7 +170,7 @@ func (a *app) caseAttempt() *cobra.Command {
 	return a.acting(engine.ActionAttempt, "Note an attempt to reach the customer", " --channel phone --result voicemail",
 		func(f *pflag.FlagSet, act *engine.CaseAction) {
 			f.StringVar(&act.Attempt.Channel, "channel", "", "such as phone or email")
-			f.StringVar(&act.Attempt.Result, "result", "", "such as reached, voicemail or no_answer")
+			f.StringVar(&act.Attempt.Result, "result", "", "such as reached, voicemail or no_answer; the report counts each word apart")
 			f.StringVar(&act.Attempt.Note, "note", "", "what was said")
 		})
 }
@@ -186,7 +197,7 @@ func (a *app) caseResolve() *cobra.Command {
 }
 
 func (a *app) caseClose() *cobra.Command {
-	return a.acting(engine.ActionClose, "End a case for good", " --outcome refunded --cause packaging --action 'a new box'", resolutionFlags)
+	return a.acting(engine.ActionClose, "End a case; only a person reopens it", " --outcome refunded --cause packaging --action 'a new box'", resolutionFlags)
 }
 
 func (a *app) caseReopen() *cobra.Command {

@@ -81,6 +81,8 @@ func (a *app) customerText(s *session, story *engine.CustomerStory) {
 	c := &story.Customer
 	f.add("customer", c.ID)
 	f.add("name", c.Name)
+	f.add("e-mail", c.Email)
+	f.add("account", c.Account)
 	f.add("tier", c.Tier)
 	f.add("segment", c.Segment)
 	if c.ARR != nil {

@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/closedloop/closedloop/engine"
+	"github.com/closedloop/closedloop/sdk/suggest"
 )
 
 func (a *app) customerErase() *cobra.Command {
@@ -32,7 +35,7 @@ bytes from the files.`,
 				act.Customer, act.Rehearse = args[0], act.Rehearse || !yes
 				r, err := s.EraseCustomer(cmd.Context(), act)
 				if errors.Is(err, engine.ErrNotFound) {
-					return usage("closedloop show items --json tells the customers' ids", "there is nothing of a customer %q", args[0])
+					return usage("closedloop customer list NAME finds the ids of customers", "there is nothing of a customer %q", args[0])
 				}
 				if err != nil {
 					return err
@@ -176,6 +179,9 @@ func (a *app) holdChange(use, short string, release bool) *cobra.Command {
 				if err != nil {
 					return err
 				}
+				if !release {
+					a.oddHold(cmd.Context(), s, c)
+				}
 				if a.json {
 					return a.printJSON(h)
 				}
@@ -195,6 +201,22 @@ func (a *app) holdChange(use, short string, release bool) *cobra.Command {
 	f.StringVar(&c.By.Name, "by", whoAmI(), "`who` does it")
 	f.StringSliceVar(&c.By.Roles, "role", nil, "a `role` of who does it, for the host to judge")
 	return cmd
+}
+
+// oddHold warns of a hold on what there is nothing of: it was probably misspelt, and something else is not held.
+func (a *app) oddHold(ctx context.Context, s *session, c engine.HoldChange) {
+	if c.Source != "" && !slices.Contains(s.sources, c.Source) {
+		a.warn("the program has no source "+strconv.Quote(c.Source), suggest.DidYouMean(c.Source, s.sources))
+	}
+	if c.Customer == "" {
+		return
+	}
+	if _, err := s.Customer(ctx, c.Customer); !errors.Is(err, engine.ErrNotFound) {
+		return
+	}
+	if found, err := s.Customers(ctx, engine.CustomerQuery{Text: c.Customer, Limit: 1}); err == nil && len(found) == 0 {
+		a.warn("there is no feedback of a customer "+strconv.Quote(c.Customer), "closedloop customer list NAME finds the ids of customers")
+	}
 }
 
 func (a *app) retentionCommand() *cobra.Command {

@@ -79,6 +79,14 @@ func (a *app) report(err error) int {
 	return code
 }
 
+// warn tells what is odd, and what may be meant, beside what a command does all the same.
+func (a *app) warn(what, hint string) {
+	if hint != "" {
+		what += "; " + hint
+	}
+	fmt.Fprintf(a.std.Err, "closedloop: warning: %s\n", clean(what, oneLine))
+}
+
 // placed puts before a message where the program names the plugin.
 func (a *app) placed(plugin, message string) string {
 	p, err := a.findProgram(context.Background())

@@ -26,9 +26,9 @@ and of the others why they did not fire and what would have to be otherwise. The
 others decide by now, and what windows told is what they told then.
 
 Of many rules only those that nearly fired are listed; --rule shows one with each of its comparisons. The beginning of
-an id is enough when only one item has it.`,
+an id is enough when only one item has it, and so is the id that the item has at its source.`,
 		Example: "  closedloop explain -C examples/retail f_01KK6SPQ48\n  closedloop explain --rule detractor -C examples/retail f_01KK6SPQ48BJDG4TRTEMN5WTJP",
-		Args:    exact(1, "the id of an item"),
+		Args:    exact(1, itemIDs),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.asked(cmd.Context(), func(s *session) error {
 				id, err := s.item(cmd.Context(), args[0])
@@ -60,7 +60,11 @@ an id is enough when only one item has it.`,
 	return a.programFlags(cmd)
 }
 
-// item returns the id of the item that a person means by a whole id or the beginning of one.
+// itemIDs says what a command takes for an item.
+const itemIDs = "the id of an item, which closedloop show items lists, or its id at the source"
+
+// item returns the id of the item that a person means by a whole id, the beginning of one, or the id that its source gave
+// it.
 func (s *session) item(ctx context.Context, typed string) (feedback.ItemID, error) {
 	if id, err := feedback.ParseItemID(typed); err == nil {
 		it, err := s.Item(ctx, id)
@@ -76,16 +80,34 @@ func (s *session) item(ctx context.Context, typed string) (feedback.ItemID, erro
 	if prefix == "f_" {
 		return "", noID("feedback", typed, "closedloop show items")
 	}
-	found, err := s.Items(ctx, engine.ItemQuery{Prefix: prefix, Limit: 2})
+	found, err := s.external(ctx, typed)
+	if err == nil && len(found) == 0 {
+		found, err = s.Items(ctx, engine.ItemQuery{Prefix: prefix, Limit: 2})
+	}
 	switch {
 	case err != nil:
 		return "", err
+	case len(found) > 1 && found[0].ExternalID == typed:
+		return "", usage("give the id of one: closedloop show items lists them",
+			"more than one source has an item %s: %s is of %s, %s of %s", typed, found[0].ID, found[0].Source, found[1].ID, found[1].Source)
 	case len(found) == 0:
 		return "", noItem(typed)
 	case len(found) > 1:
 		return "", usage("add more of the id: closedloop show items lists them", "more than one item has an id that begins with %s", typed)
 	}
 	return found[0].ID, nil
+}
+
+// external returns the items that sources of the program call by an id.
+func (s *session) external(ctx context.Context, id string) (found []engine.Item, err error) {
+	for _, source := range s.sources {
+		of, err := s.Items(ctx, engine.ItemQuery{Source: source, External: id, Limit: 1})
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, of...)
+	}
+	return found, nil
 }
 
 func noItem(typed string) error {

@@ -172,8 +172,9 @@ func (a *app) importUndo() *cobra.Command {
 		Short: "Take an import back, with its cases and its counts",
 		Long: `undo takes back what an import brought: its items with their labels and decisions, their cases, the messages that wait,
 and what they added to every metric and window. It tells what it leaves: cases on which people have acted are closed as
-undone; messages that have left; items of other imports that this one revised; items that a later import brought too. It
-goes on where it was when it is cut off. Importing the file again then takes it in anew.`,
+undone; messages that have left; items of other imports that this one revised; items that a later import brought too. The
+priority of an older case that they raised stays as well. It goes on where it was when it is cut off. Importing the file
+again then takes it in anew.`,
 		Example: "  closedloop import undo answers.csv --dry-run\n  closedloop import undo answers.csv --why 'the file of last year'",
 		Args:    exact(1, "the name of a batch, which closedloop import list lists"),
 		RunE:    func(cmd *cobra.Command, args []string) error { return a.undo(cmd.Context(), args[0], u, yes) },

@@ -44,7 +44,9 @@ func (a *app) either(ctx context.Context) (s *session, by worker, done func() er
 	if client == nil {
 		by, done = eng, func() error { return closeEngine(ctx, eng) }
 	}
-	return &session{Queries: by, zone: p.Timezone, name: p.Name, dir: dir}, by, done, nil
+	s = sessionOf(p)
+	s.Queries, s.dir = by, dir
+	return s, by, done, nil
 }
 
 func (a *app) labelCommand() *cobra.Command {
@@ -57,7 +59,7 @@ func (a *app) labelCommand() *cobra.Command {
 		Long: `label puts a person's word above what categorizers and rules say. The rules decide again: every metric counts the item
 anew, and its case moves to the queue that follows from them. What was said before stays in the history.`,
 		Example: "  closedloop label f_01KJQ38XW0 --remove shipping --add packaging/opening --why 'difficult to open, not damaged'",
-		Args:    exact(1, "the id of an item, which closedloop show items lists"),
+		Args:    exact(1, itemIDs),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			for _, path := range add {
 				c.Add = append(c.Add, feedback.ThemePath(path))
@@ -129,10 +131,7 @@ func (a *app) correct(ctx context.Context, typed string, c engine.Correction) (e
 // from it and it did not have.
 func (a *app) oddThemes(c *engine.Correction, before *engine.Item, known []engine.Theme) {
 	warn := func(path feedback.ThemePath, what string, candidates []string) {
-		if near := suggest.DidYouMean(string(path), candidates); near != "" {
-			what += "; " + near
-		}
-		fmt.Fprintf(a.std.Err, "closedloop: warning: %s\n", clean(fmt.Sprintf("the theme %q: %s", path, what), oneLine))
+		a.warn(fmt.Sprintf("the theme %q: %s", path, what), suggest.DidYouMean(string(path), candidates))
 	}
 	var all, had []string
 	for i := range known {

@@ -18,6 +18,8 @@ type session struct {
 	zone *time.Location
 	name string // of the program
 	dir  string // the state directory
+
+	queues, sources []string // that the program declares
 }
 
 const (
@@ -50,13 +52,25 @@ func (a *app) stateDir(p *program.Program) (string, error) {
 	return filepath.Abs(a.state)
 }
 
+// sessionOf returns a session that knows of the program, and has nothing to ask yet.
+func sessionOf(p *program.Program) *session {
+	s := &session{zone: p.Timezone, name: p.Name}
+	for i := range p.Queues {
+		s.queues = append(s.queues, p.Queues[i].ID)
+	}
+	for i := range p.Sources {
+		s.sources = append(s.sources, p.Sources[i].ID)
+	}
+	return s
+}
+
 // open finds the state of the program: through the engine that is running, or else by opening it.
 func (a *app) open(ctx context.Context) (*session, error) {
 	p, err := a.findProgram(ctx)
 	if err != nil {
 		return nil, err
 	}
-	s := &session{zone: p.Timezone, name: p.Name}
+	s := sessionOf(p)
 	if s.dir, err = a.stateDir(p); err != nil {
 		return nil, err
 	}

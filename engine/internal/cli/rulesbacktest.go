@@ -123,21 +123,28 @@ func (a *app) rulesDiff() *cobra.Command {
 	var h historyFlags
 	var exitCode bool
 	cmd := &cobra.Command{
-		Use:   "diff [OLD] [NEW]",
+		Use:   "diff [[OLD] NEW]",
 		Short: "Say which items two sets of rules treat differently, and why",
 		Long: `diff has two sets of rules decide on the stored feedback as backtest does, and says which items go elsewhere and why,
 which alerts only one of them has, and what the rule files say otherwise. Nothing is acted on and nothing is written.
 
-` + refHelp + ` The defaults are active and files: what would change if the files were activated.`,
-		Example: "  closedloop rules diff -C examples/retail --since all\n  closedloop rules diff 3f2a90 rules/ --since 7d",
+` + refHelp + ` OLD is active when it is left out, and NEW is files: what would change if NEW were activated.`,
+		Example: "  closedloop rules diff -C examples/retail --since all\n  closedloop rules diff draft.yaml\n  closedloop rules diff 3f2a90 files --since 7d",
 		Args:    cobra.MaximumNArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var found *engine.Diff
 			err := a.rehearsed(cmd.Context(), &h, func(ctx context.Context, s *session, p *program.Program, of engine.History, tell func(done, total int)) (func() error, error) {
 				o := engine.DiffOptions{History: of}
 				var err, err2 error
-				o.Old, err = rulesRef(ctx, a, p, first(args, "active"))
-				o.New, err2 = rulesRef(ctx, a, p, first(args[min(len(args), 1):], "files"))
+				older, newer := "active", "files"
+				switch len(args) {
+				case 1:
+					newer = args[0]
+				case 2:
+					older, newer = args[0], args[1]
+				}
+				o.Old, err = rulesRef(ctx, a, p, older)
+				o.New, err2 = rulesRef(ctx, a, p, newer)
 				if err := errors.Join(err, err2); err != nil {
 					return nil, err
 				}

@@ -130,7 +130,7 @@ func limited(cmd *cobra.Command, f *filters) *cobra.Command {
 func about[T any](a *app, cmd *cobra.Command, ask func(context.Context, *session, feedback.ItemID) (T, error), write func(*session, T)) *cobra.Command {
 	var typed string
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
-		if err := exact(1, "the id of an item")(cmd, args); err != nil {
+		if err := exact(1, itemIDs)(cmd, args); err != nil {
 			return err
 		}
 		typed = args[0]
@@ -216,7 +216,11 @@ func (a *app) showCases() *cobra.Command {
 		if !a.json {
 			q.Limit++ // one that is not listed tells that there are more
 		}
-		return s.Cases(ctx, q)
+		found, err := s.Cases(ctx, q)
+		if err == nil && len(found) == 0 {
+			a.oddQueue(s, q.Queue)
+		}
+		return found, err
 	}
 	return listed(a, limited(cmd, &f), ask, func(s *session, cases []feedback.Case) {
 		a.casesTable(s, cases[:min(len(cases), f.limit)])

@@ -50,7 +50,8 @@ type MetricQuery struct {
 	// Until, which then defaults to the last day with feedback.
 	Every Period `json:"every,omitempty"`
 	// Compare asks how the figures differ from those of the time before: of as many months when the time is of whole months,
-	// and else of as many days. It needs Since; Until then defaults to today, or to a later day with feedback.
+	// and else of as many days. It needs Since; Until then defaults to today, or to tomorrow when the latest feedback has
+	// that date. What is dated later still is left out.
 	Compare bool `json:"compare,omitempty"`
 	Limit   int  `json:"limit,omitempty"` // of values told. Defaults to 50.
 }
@@ -229,9 +230,10 @@ func (m *metering) bound(s *State) error {
 	if err != nil {
 		return err
 	}
-	today := records.Day(feedback.TimeOf(s.Clock()), s.zone)
-	if m.q.Compare {
-		last = max(last, today)
+	now := s.Clock().In(s.zone)
+	today := records.DayOf(now)
+	if m.q.Compare && last != records.DayOf(now.AddDate(0, 0, 1)) {
+		last = today // not a wrong date, which would make both times longer
 	}
 	m.last = cmp.Or(m.last, last, today)
 	m.first = cmp.Or(m.first, first, today)

@@ -69,6 +69,24 @@ func instantAt(t *testing.T, day string) feedback.Time {
 
 const quietRules = "-- rules/route.yaml --\nversion: 1\ngroups:\n  - name: g\n    rules:\n      - {id: none, when: text == \"none\", do: [{tag: [none]}]}\n"
 
+// TestAWrongDateIsNotCompared has feedback of tomorrow, which clocks that are ahead explain, and of next year.
+func TestAWrongDateIsNotCompared(t *testing.T) {
+	t.Parallel()
+	e := open(t, writeProgram(t, programFiles+quietRules), &parts{}, func(o *engine.Options) {
+		o.Now = func() time.Time { return time.Date(2026, 3, 31, 12, 0, 0, 0, time.UTC) }
+	})
+	given(t, e, feedback.NPS, "2026-03-20", "price", map[float64]int{10: 2})
+	q := engine.MetricQuery{Measure: "nps", Since: instantAt(t, "2026-03-17"), Compare: true}
+	for _, want := range []struct{ given, until, before string }{
+		{"2026-03-31", "2026-03-31", "2026-03-02"}, {"2026-04-01", "2026-04-01", "2026-03-01"}, {"2027-05-01", "2026-03-31", "2026-03-02"},
+	} {
+		given(t, e, feedback.NPS, want.given, "price", map[float64]int{0: 1})
+		if r := metric(t, e, q); r.To != want.until || r.Before.From != want.before || r.Before.To != "2026-03-16" {
+			t.Errorf("with %s: until %s, compared with %+v", want.given, r.To, r.Before)
+		}
+	}
+}
+
 // TestMetricsHaveTheKnownIntervals asks for figures whose intervals and tests are known.
 func TestMetricsHaveTheKnownIntervals(t *testing.T) {
 	t.Parallel()

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/closedloop/closedloop/engine/internal/cases"
 	"github.com/closedloop/closedloop/engine/internal/records"
 	"github.com/closedloop/closedloop/engine/internal/store"
 	"github.com/closedloop/closedloop/rules/stats"
@@ -73,7 +74,7 @@ type Promise struct {
 	times   []uint32 // in seconds
 }
 
-// Hours is a time in hours of the clock on the wall, to a hundredth.
+// Hours is a time in hours of the clock on the wall, to a ten-thousandth: a third of a second.
 type Hours float64
 
 // Share is a part of a whole with its 95 % interval by Wilson, from 0 to 1. Without a whole the interval is 0 to 1.
@@ -160,10 +161,13 @@ func (r *reporting) kase(snap *store.Snapshot, c *feedback.Case) error {
 			r.Recovered.add(v.After > v.Before)
 		}
 	}
-	r.round(c, &feedback.CaseRound{
-		OpenedAt: c.Since(), RespondedAt: c.RespondedAt, BreachedAt: c.BreachedAt, OverdueAt: c.OverdueAt, ResolvedAt: c.ResolvedAt,
-		Outcome: c.Outcome, RootCause: c.RootCause,
-	}, false)
+	gone := cases.TakenBack(c)
+	if !gone {
+		r.round(c, &feedback.CaseRound{
+			OpenedAt: c.Since(), RespondedAt: c.RespondedAt, BreachedAt: c.BreachedAt, OverdueAt: c.OverdueAt, ResolvedAt: c.ResolvedAt,
+			Outcome: c.Outcome, RootCause: c.RootCause,
+		}, false)
+	}
 	for i := range c.Attempts {
 		if at := &c.Attempts[i]; r.within(at.At) {
 			r.Attempts++
@@ -180,7 +184,7 @@ func (r *reporting) kase(snap *store.Snapshot, c *feedback.Case) error {
 		oldest.History = nil
 		r.OldestOpen = &oldest
 	}
-	if c.Status.Open() || r.within(c.Since()) {
+	if c.Status.Open() || !gone && r.within(c.Since()) {
 		return r.risk(snap, c)
 	}
 	return nil
@@ -316,7 +320,7 @@ func (p *Promise) finish() {
 	p.times = nil
 }
 
-func hours(seconds float64) Hours { return Hours(math.Floor(seconds/36) / 100) }
+func hours(seconds float64) Hours { return Hours(math.Floor(seconds*10_000/3600) / 10_000) }
 
 // byName returns the groups by name, that without one last.
 func byName(groups map[string]*CaseGroup) []CaseGroup {

@@ -96,7 +96,10 @@ func TestAnAccountIsAtRiskOnce(t *testing.T) {
 	}
 	d.says("1", 2, "#shipping #price", of("ida", "acme", 1000))
 	d.until("2026-03-02 10:30")
-	d.says("2", 1, "#shipping", of("joe", "acme", 1500)) // worth more meanwhile
+	d.says("2", 1, "#shipping", of("joe", "acme", 1500))                            // worth more meanwhile
+	d.says("older", 4, "the box", of("joe", "acme", 700), func(it *feedback.Item) { // comes late
+		it.OccurredAt = feedback.TimeOf(berlin(t, "2026-03-02 09:00"))
+	})
 	d.says("3", 3, "#shipping", of("kim", "", 70.5))
 	d.says("4", 0, "the box", of("lea", "", 8))
 	cs, err := d.Cases(t.Context(), engine.CaseQuery{Customer: "kim"})
@@ -116,7 +119,7 @@ func TestAnAccountIsAtRiskOnce(t *testing.T) {
 	if !slices.Equal(r.AtRisk, want) {
 		t.Errorf("%+v, want %+v", r.AtRisk, want)
 	}
-	if want := (engine.ValueAtRisk{Cases: 3, Customers: 2, Value: 1508, Late: 1508, Affected: 1578.5, AffectedCustomers: 3}); r.RiskTotal != want {
+	if want := (engine.ValueAtRisk{Cases: 4, Customers: 2, Value: 1508, Late: 1508, Affected: 1578.5, AffectedCustomers: 3}); r.RiskTotal != want {
 		t.Errorf("in all %+v, want %+v", r.RiskTotal, want)
 	}
 }

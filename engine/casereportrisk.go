@@ -13,7 +13,7 @@ import (
 )
 
 // ValueAtRisk is the account value behind cases about a theme. An account is Customer.Account of the feedback, or the
-// customer where that is not given, and is worth what its latest case says.
+// customer where that is not given, and is worth what the case about its latest feedback says.
 type ValueAtRisk struct {
 	Theme     feedback.ThemePath `json:"theme,omitempty"`
 	Cases     int                `json:"cases"`     // open ones
@@ -34,6 +34,7 @@ type risk struct {
 // atStake is what is known of an account.
 type atStake struct {
 	value      float64
+	of         feedback.ItemID // whose case says so
 	open, late bool
 }
 
@@ -61,8 +62,8 @@ func (r *reporting) risk(snap *store.Snapshot, c *feedback.Case) error {
 			r.risks[path] = v
 		}
 		a := v.accounts[account]
-		if c.Value != nil { // cases come by the time of their feedback: the latest counts
-			a.value = *c.Value
+		if c.Value != nil && c.Item >= a.of { // ids of items are in the order of their time: the latest counts
+			a.value, a.of = *c.Value, c.Item
 		}
 		if c.Status.Open() {
 			v.cases++

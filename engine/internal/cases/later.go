@@ -124,6 +124,12 @@ func TakeBack(c feedback.Case, by, why string, at feedback.Time) feedback.Case {
 	return line(c, at, Closed, by, Undone+", its feedback was taken back: "+why)
 }
 
+// TakenBack reports whether a case ended because its feedback was taken back, and not by what somebody did about it, which
+// closing says.
+func TakenBack(c *feedback.Case) bool {
+	return c.Status == feedback.CaseClosed && c.Outcome == Undone && c.Action == ""
+}
+
 // Unlink takes later feedback of the same customer out of a case, because it was taken back. The priority that it gave
 // the case stays.
 func Unlink(c feedback.Case, item feedback.ItemID, by string, at feedback.Time) feedback.Case {

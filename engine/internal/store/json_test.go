@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"pgregory.net/rapid"
 
@@ -167,6 +168,39 @@ func TestRewriteKeepsTheRest(t *testing.T) {
 		var back map[string]any
 		if err := json.Unmarshal(got, &back); err != nil || !reflect.DeepEqual(back, want) {
 			t.Fatalf("old %s\n got %s (%v)\nwant %v", raw, got, err, want)
+		}
+	})
+}
+
+// The members of an object are those that encoding/json finds in it.
+func FuzzMembers(f *testing.F) {
+	for _, s := range []string{
+		`{}`, `{"a":1}`, "{ \"a\" :\t[1, {\"b\":\"}\"}] , \"c\\\"\":-1.5e3,\n\"d\":null,\"e\":{} }", `{"\u00e9":"\\","\"":"\"","a":1,"a":2}`, `{"x":`, `{"a":1}}`,
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if !isObject(b) {
+			return
+		}
+		want := map[string]json.RawMessage{}
+		wantErr := json.Unmarshal(b, &want)
+		got, err := members(b)
+		if (err != nil) != (wantErr != nil) {
+			t.Fatalf("%q: %v, want %v", b, err, wantErr)
+		}
+		if !utf8.Valid(b) || err != nil {
+			return
+		}
+		found := map[string]json.RawMessage{}
+		for _, m := range got {
+			found[m.name] = m.value
+		}
+		if !reflect.DeepEqual(found, want) {
+			t.Fatalf("%q has the members %q, want %q", b, found, want)
+		}
+		if err := json.Unmarshal(object(got), &found); err != nil {
+			t.Fatalf("%q is put together as %q: %v", b, object(got), err)
 		}
 	})
 }

@@ -292,6 +292,8 @@ func (e *Engine) swapRules(ctx context.Context, set *rules.Set, record func(*sto
 	if err := e.pipe.Activate(ctx, set, e.now(), record, nil); err != nil {
 		return err
 	}
+	ctx, end := e.living(context.WithoutCancel(ctx)) // the set decides, whoever waits for it
+	defer end()
 	_ = e.pipe.WakeGroups(ctx, e.now()) // other rules may tell at another pace; each group is looked at when it changes next
 	_ = e.pipe.Reladder(ctx, e.now())   // what is left over is done when the engine is opened next
 	return nil

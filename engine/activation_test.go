@@ -8,7 +8,9 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/closedloop/closedloop/engine"
 	"github.com/closedloop/closedloop/engine/internal/audit"
@@ -419,4 +421,39 @@ func TestChangedRulesAreNoticed(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
+}
+
+// Open cases go up the ladders of the rules that decide, also when whoever activated them has gone away.
+func TestALadderWhenNobodyWaitsForIt(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var opened atomic.Pointer[engine.Engine]
+	var hash string
+	d := &desk{t: t, dir: writeProgram(t, caseRules), ticking: ticking{berlin(t, "2026-03-02 10:00")}}
+	d.Engine = open(t, d.dir, &d.parts, func(o *engine.Options) {
+		o.Now = func() time.Time {
+			if e := opened.Load(); e != nil && e.Rules().Hash() != hash {
+				cancel()
+			}
+			return d.now
+		}
+	})
+	d.says("1", 2, "late #packaging")
+	hash = d.Rules().Hash()
+	opened.Store(d.Engine)
+	path := filepath.Join(d.dir, "rules", "route.yaml")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	with := strings.Replace(string(text), "{case: {sla: 48h}}", "{case: {sla: 48h, escalate: [{after: 2h, priority: urgent}]}}", 1)
+	if err := os.WriteFile(path, []byte(with), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Activate(ctx, engine.ActivateOptions{By: "anna"}); err != nil || ctx.Err() == nil {
+		t.Fatal(err, ctx.Err())
+	}
+	d.until("2026-03-02 12:00")
+	wantLines(t, d.lines(d.only()), "opened 02 10:00", "escalated 02 12:00")
 }

@@ -8,7 +8,7 @@
 //	if err != nil {
 //		return err
 //	}
-//	defer eng.Close(ctx)
+//	defer eng.Close(context.WithoutCancel(ctx)) // waits for what is under way, also when ctx has ended
 //	go eng.Run(ctx)
 //	report, err := eng.Ingest(ctx, "app", feedback.Item{ExternalID: "42", Survey: feedback.NPS, Score: new(3.0)})
 //

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"syscall"
@@ -176,9 +177,10 @@ func (s *soaker) activate(ctx context.Context, n int) error {
 	return err
 }
 
-// correct gives the latest item a theme that the life is called after.
+// correct gives the latest item that nobody erases a theme that the life is called after.
 func (s *soaker) correct(ctx context.Context) error {
-	items, err := s.e.Items(ctx, engine.ItemQuery{Limit: 1})
+	items, err := s.e.Items(ctx, engine.ItemQuery{Limit: 8})
+	items = slices.DeleteFunc(items, func(it engine.Item) bool { return it.Score == nil }) // see erase
 	if err != nil || len(items) == 0 {
 		return err
 	}

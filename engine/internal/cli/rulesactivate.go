@@ -130,7 +130,7 @@ func (a *app) tellActivation(s *session, out *activationResult) {
 	act, w := out.Activation, a.std.Out
 	what := fmt.Sprintf("ruleset %s with %s", short(act.Ruleset), count(act.Rules, "rule"))
 	if !out.Changed {
-		fmt.Fprintf(w, "%s is active already, since %s (activation %d)\n", what, instant(act.Since, s.zone), act.Number)
+		fmt.Fprintf(a.cleaned(), "%s is active already, since %s (activation %d by %s)\n", what, instant(act.Since, s.zone), act.Number, joined(": ", act.By, act.Why))
 		return
 	}
 	state := "decides from now on"

@@ -57,7 +57,7 @@ type (
 		Other uint32                 `json:"other,omitempty"`
 	}
 	dash struct {
-		Dash string `json:"-,"`
+		Dash string `json:"-,"` //nolint:staticcheck // a member that is called by a dash
 	}
 	quoted struct {
 		Quoted int `json:"quoted,string"`

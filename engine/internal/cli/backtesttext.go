@@ -33,7 +33,7 @@ func (a *app) tellBacktest(s *session, b *engine.Backtest) error {
 		a.nothingThere(s, b.First, b.Last)
 		return nil
 	}
-	fmt.Fprintf(w, "  nothing was acted on; %s before that filled the windows; %s\n", count(b.WarmUp, "item"), closedWhen(b.Close))
+	fmt.Fprintf(w, "  nothing was acted on; %s before that went first, for what rules remember; %s\n", count(b.WarmUp, "item"), closedWhen(b.Close))
 	if b.Late > 0 {
 		fmt.Fprintf(w, "  %s came late: a revision had moved them in time\n", count(b.Late, "item"))
 	}

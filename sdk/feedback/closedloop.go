@@ -222,6 +222,8 @@ type Counts struct {
 	Redacted  int `json:"redacted,omitempty"`
 	// Erased counts those of the stale rows that would have brought back a person who was erased.
 	Erased int `json:"erased,omitempty"`
+	// Ahead counts items that are dated more than a day after they came, which few clocks and timezones explain.
+	Ahead int `json:"ahead,omitempty"`
 }
 
 // Add adds the other counts.
@@ -236,5 +238,6 @@ func (c *Counts) Add(o Counts) {
 	c.Damaged += o.Damaged
 	c.Repaired += o.Repaired
 	c.Redacted += o.Redacted
+	c.Ahead += o.Ahead
 	c.Erased += o.Erased
 }

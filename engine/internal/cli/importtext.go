@@ -98,6 +98,7 @@ func oddities(c feedback.Counts) (said []string) {
 		{c.Synthetic - c.Damaged, "item", "without an id, known by content instead"},
 		{c.Repaired, "item", "with bytes that are not UTF-8, which were replaced"},
 		{c.Redacted, "place", "redacted"},
+		{c.Ahead, "item", "dated more than a day ahead: look at the mapping of occurred_at"},
 		{c.Erased, "row", "of people who were erased stay out"},
 	} {
 		if x.n > 0 {

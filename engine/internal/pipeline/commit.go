@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/closedloop/closedloop/engine/internal/records"
 	"github.com/closedloop/closedloop/engine/internal/store"
@@ -378,6 +379,9 @@ func (w *writer) countKind(a *accepted, it *feedback.Item) {
 		w.report.Import.Repaired++
 	}
 	w.report.Import.Redacted += a.redacted
+	if it.OccurredAt > it.ReceivedAt.Add(24*time.Hour) {
+		w.report.Import.Ahead++
+	}
 }
 
 // identify gives an item without an id one that is made of its content and its ordinal among the identical rows of

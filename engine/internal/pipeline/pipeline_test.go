@@ -157,6 +157,19 @@ func TestAbsentTimeIsTheReceiveTime(t *testing.T) {
 	wantOutcomes(t, w.take(it), "duplicate")
 }
 
+// Items of the future are taken, and counted: a column may be mapped wrongly.
+func TestItemsOfTheFutureAreCounted(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	today, tomorrow, later := answer("1", 3, "a"), answer("2", 3, "b"), answer("3", 3, "c")
+	today.OccurredAt, tomorrow.OccurredAt, later.OccurredAt = w.at, w.at.Add(24*time.Hour), w.at.Add(25*time.Hour)
+	r := w.take(today, tomorrow, later)
+	wantOutcomes(t, r, "new", "new", "new")
+	if r.Import.Ahead != 1 {
+		t.Errorf("%d items are ahead, want 1", r.Import.Ahead)
+	}
+}
+
 func TestDaysAreOfTheProgramsTimezone(t *testing.T) {
 	t.Parallel()
 	auckland, err := time.LoadLocation("Pacific/Auckland")

@@ -268,3 +268,41 @@ func TestKilledWhileCompacting(t *testing.T) {
 	}
 	t.Logf("%d kills, the tree was another after %d of them", n, compacted)
 }
+
+// A store whose file "current" was lost is refused, with all its files left as they are: without it the tree that holds
+// everything would pass for a leftover.
+func TestLosingWhichTreeCountsLosesNoTree(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s, err := Open(dir, small())
+	if err != nil {
+		t.Fatal(err)
+	}
+	must(t, s, func(tx *Tx) { tx.Set(key(1), []byte("one")) })
+	if _, err := s.Compact(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, currentFile)
+	was, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := Open(dir, small()); !errors.Is(err, ErrCorrupt) || !Exists(dir) {
+		t.Errorf("open: %v, there: %v", err, Exists(dir))
+		if err == nil {
+			_ = s.Close()
+		}
+	}
+	if err := os.WriteFile(path, was, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := read(t, reopen(t, dir, small()), key(1)); got != "one" {
+		t.Errorf("after the file is back: %q", got)
+	}
+}

@@ -1,11 +1,13 @@
 package store
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -21,7 +23,7 @@ const (
 func currentTree(dir string) (string, error) {
 	b, err := os.ReadFile(filepath.Join(dir, currentFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		return firstTree, nil
+		return firstTree, firstOrNone(dir)
 	}
 	if err != nil {
 		return "", fmt.Errorf("store: %w", err)
@@ -34,6 +36,33 @@ func currentTree(dir string) (string, error) {
 		return "", errorf(ErrCorrupt, corruptHint, "the current tree: %v", err)
 	}
 	return name, nil
+}
+
+// firstOrNone returns an error when there are trees in a directory, and the first is not one of them: it was removed because
+// the file that is missing named another one, which holds everything.
+func firstOrNone(dir string) error {
+	trees, err := treesIn(dir)
+	if err != nil || len(trees) == 0 || slices.Contains(trees, firstTree) {
+		return err
+	}
+	slices.SortFunc(trees, func(a, b string) int { return cmp.Or(len(a)-len(b), strings.Compare(a, b)) })
+	path := filepath.Join(dir, currentFile)
+	return errorf(ErrCorrupt, "when nothing else was removed, write the name of the tree that counts into it, with a line feed",
+		"%s is missing; the trees are %s", path, strings.Join(trees, " and "))
+}
+
+// treesIn returns the names of the trees in a directory.
+func treesIn(dir string) (names []string, err error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	for _, e := range entries {
+		if _, err := treeNumber(e.Name()); err == nil {
+			names = append(names, e.Name())
+		}
+	}
+	return names, nil
 }
 
 // treeNumber returns the number in the name of a tree, 0 of the first.
@@ -74,15 +103,15 @@ func setCurrent(dir, name string) error {
 
 // removeLeftovers removes the trees that do not count: those of a Compact that was cut off, before or after its end.
 func removeLeftovers(dir, current string) error {
-	entries, err := os.ReadDir(dir)
+	trees, err := treesIn(dir)
 	if err != nil {
-		return fmt.Errorf("store: %w", err)
+		return err
 	}
-	for _, e := range entries {
-		if _, err := treeNumber(e.Name()); err != nil || e.Name() == current {
+	for _, name := range trees {
+		if name == current {
 			continue
 		}
-		if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
+		if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
 			return fmt.Errorf("store: %w", err)
 		}
 	}
@@ -144,10 +173,7 @@ func syncTree(tree string) error {
 
 // Exists reports whether a directory holds a store.
 func Exists(dir string) bool {
-	for _, name := range []string{currentFile, firstTree} {
-		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
-			return true
-		}
-	}
-	return false
+	_, err := os.Stat(filepath.Join(dir, currentFile))
+	trees, _ := treesIn(dir) // a directory that cannot be read holds none
+	return err == nil || len(trees) > 0
 }

@@ -469,3 +469,28 @@ func TestBackupsIntoOneFileAtTheSameTime(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What a restore that was killed just before its end has left beside, here of a later backup, does no harm to the next one.
+func TestRestoreOverWhatAKilledOneLeft(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	must(t, s, func(tx *Tx) { tx.Set(key(1), []byte("one")) })
+	file := backedUp(t, s, "")
+	dir := filepath.Join(t.TempDir(), "restored")
+	if err := os.Mkdir(dir+".restoring", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	later := s.Stats().Commit + 100
+	for _, commit := range []uint64{later, later + 1} {
+		m, _, err := openMark(dir + ".restoring")
+		if err := errors.Join(err, m.write(commit), m.close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := Restore(t.Context(), dir, []string{file}, RestoreOptions{Options: small()}); err != nil {
+		t.Fatal(err)
+	}
+	if got := read(t, reopen(t, dir, small()), key(1)); got != "one" {
+		t.Errorf("restored: %q", got)
+	}
+}

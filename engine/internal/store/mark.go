@@ -22,13 +22,14 @@ type mark struct {
 }
 
 const (
+	markFile  = "mark"
 	markSlot  = 4096
 	markBytes = 16 // "clmk", CRC32C of the rest, commit
 )
 
 // openMark opens or creates the mark and returns the commit that it names, 0 for none.
 func openMark(dir string) (*mark, uint64, error) {
-	m := &mark{path: filepath.Join(dir, "mark")}
+	m := &mark{path: filepath.Join(dir, markFile)}
 	f, err := os.OpenFile(m.path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, 0, fmt.Errorf("store: high-water mark: %w", err)

@@ -219,6 +219,9 @@ func (w *restoring) begin() error {
 	}
 	tree := w.s.path(firstTree)
 	err = errors.Join(os.WriteFile(filepath.Join(w.dir, currentFile), []byte(unfinished), 0o600), os.RemoveAll(tree), os.Mkdir(tree, 0o700))
+	if rerr := os.Remove(filepath.Join(w.dir, markFile)); !errors.Is(rerr, os.ErrNotExist) { // of one that was killed, perhaps of a later commit
+		err = errors.Join(err, rerr)
+	}
 	if err != nil {
 		return fmt.Errorf("store: restore: %w", err)
 	}

@@ -130,7 +130,7 @@ func (w *rewrite) copyAll(sn *Snapshot) (err error) {
 		return err
 	}
 	defer l.cancel()
-	total, n := w.s.tableBytes(), 0
+	total, n := tableBytes(sn.db), 0
 	err = w.s.stored(sn.txn, badger.IteratorOptions{}, func(item *badger.Item, record []byte) error {
 		if bytes.Equal(item.Key(), historyKey()) {
 			return l.history(sn.at)
@@ -295,10 +295,10 @@ func (s *Store) stored(txn *badger.Txn, o badger.IteratorOptions, fn func(item *
 	return nil
 }
 
-// tableBytes returns about how many bytes of keys and records the tables hold.
-func (s *Store) tableBytes() int64 {
+// tableBytes returns about how many bytes of keys and records the tables of a database hold, which a View keeps open.
+func tableBytes(db *badger.DB) int64 {
 	n := int64(0)
-	for _, t := range s.db.Tables() {
+	for _, t := range db.Tables() {
 		n += int64(t.UncompressedSize)
 	}
 	return n

@@ -55,7 +55,7 @@ func (s *Store) backup(ctx context.Context, to io.Writer, o BackupOptions) (info
 		if err := sn.checkTables(ctx); err != nil {
 			return err
 		}
-		d := &dump{s: s, sn: sn, ctx: ctx, o: o, total: s.tableBytes()}
+		d := &dump{s: s, sn: sn, ctx: ctx, o: o, total: tableBytes(sn.db)}
 		info, err = d.write(to)
 		return err
 	})

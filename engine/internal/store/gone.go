@@ -173,38 +173,56 @@ func (s *Store) startGone(ctx context.Context) error {
 // trimGone takes off the beginning of the log what is too much, and what is left of an earlier one.
 func (s *Store) trimGone(ctx context.Context) error {
 	for {
-		log := s.goneNow()
-		keep := max(s.leastLog, uint64(s.tableBytes()/8))
-		tooMuch := log.total-log.off > keep
-		next, old := log, []uint64{}
-		err := s.View(func(sn *Snapshot) error {
-			return s.goneEntries(sn.txn, sn.at, false, func(commit, total uint64, _ []byte) bool {
-				if len(old) == trimAtOnce || commit > log.from && (!tooMuch || log.total-total < keep/2) {
-					return false
-				}
-				if old = append(old, commit); commit > log.from {
-					next.from, next.off = commit, total
-				}
-				return true
-			})
-		})
-		if err != nil || len(old) == 0 {
+		c, err := s.excess()
+		if err != nil || len(c.old) == 0 {
 			return err
 		}
-		err = s.commitOwn(ctx, func(_ uint64, g *group) {
-			for _, commit := range old {
-				g.writes[string(goneEntryKey(commit))] = nil
-			}
-			if next.from != log.from {
-				next.total = s.gone.total
-				g.gone = &next
-				g.writes[string(goneKey())] = goneRecord(next.from, next.off)
-			}
-		})
-		if err != nil {
+		if err := s.cut(ctx, &c); err != nil {
 			return err
 		}
 	}
+}
+
+// excess is what is to be taken off the beginning of the log.
+type excess struct {
+	log, next goneLog  // as it was and as it will be
+	old       []uint64 // the commits whose entries are taken off
+}
+
+func (s *Store) excess() (c excess, err error) {
+	err = s.View(func(sn *Snapshot) error {
+		log := s.goneNow()
+		keep := max(s.leastLog, uint64(tableBytes(sn.db)/8))
+		tooMuch := log.total-log.off > keep
+		c.log, c.next = log, log
+		return s.goneEntries(sn.txn, sn.at, false, func(commit, total uint64, _ []byte) bool {
+			if len(c.old) == trimAtOnce || commit > log.from && (!tooMuch || log.total-total < keep/2) {
+				return false
+			}
+			if c.old = append(c.old, commit); commit > log.from {
+				c.next.from, c.next.off = commit, total
+			}
+			return true
+		})
+	})
+	return c, err
+}
+
+// cut takes it off, unless the log begins elsewhere by now: it would claim to hold what was taken off since.
+func (s *Store) cut(ctx context.Context, c *excess) error {
+	return s.commitOwn(ctx, func(_ uint64, g *group) {
+		if s.gone.on != c.log.on || s.gone.from != c.log.from {
+			return
+		}
+		for _, commit := range c.old {
+			g.writes[string(goneEntryKey(commit))] = nil
+		}
+		if c.next.from != c.log.from {
+			c.next.total = s.gone.total
+			g.gone = &c.next
+			g.writes[string(goneKey())] = goneRecord(c.next.from, c.next.off)
+		}
+	})
 }
 
 // trimAtOnce bounds the entries that one commit takes off.

@@ -47,7 +47,7 @@ func (sn *Snapshot) DamagedTables() (damaged []error) {
 }
 
 // TableBytes returns about how many bytes of keys and records are in tables.
-func (sn *Snapshot) TableBytes() int64 { return sn.s.tableBytes() }
+func (sn *Snapshot) TableBytes() int64 { return tableBytes(sn.db) }
 
 // KeyText writes the fields of a key for people, as far as they can be told apart without knowing what the key is of.
 func KeyText(key []byte) string {

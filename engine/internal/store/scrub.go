@@ -54,16 +54,17 @@ func (s *Store) scrub() error {
 		return nil
 	}
 	size := uint64(0)
-	tables := s.db.Tables()
+	db := s.db // a Compact may exchange it
+	tables := db.Tables()
 	for i := range tables {
 		size += uint64(tables[i].OnDiskSize)
 	}
 	if size > s.opts.scrubAtOnce {
-		s.scrubbing.Go(func() { s.scrubSlowly(s.db, tables) })
+		s.scrubbing.Go(func() { s.scrubSlowly(db, tables) })
 		return nil
 	}
 	for i := range tables {
-		if _, err := s.checkTable(s.db, tables[i].ID); err != nil && s.counts(s.db, tables[i].ID) {
+		if _, err := s.checkTable(db, tables[i].ID); err != nil && s.counts(db, tables[i].ID) {
 			return err
 		}
 	}

@@ -35,14 +35,11 @@ type Level struct {
 func (s *Store) Survey(ctx context.Context, progress func(done, total int64)) (v Survey, err error) {
 	v.Spaces = map[byte]Space{}
 	err = s.View(func(sn *Snapshot) error {
-		s.mu.Lock()
-		db, tree := s.db, s.tree
-		s.mu.Unlock()
 		v.ID, v.Format, v.Commit = s.identity.ID, s.identity.Format, sn.at
-		if v.Sizes, err = sizesOf(s.path(tree)); err != nil {
+		if v.Sizes, err = sizesOf(sn.db.Opts().Dir); err != nil {
 			return err
 		}
-		for _, l := range db.Levels() {
+		for _, l := range sn.db.Levels() {
 			if l.NumTables > 0 {
 				v.Levels = append(v.Levels, Level{l.Level, l.NumTables, l.Size})
 			}
@@ -56,7 +53,7 @@ func (s *Store) Survey(ctx context.Context, progress func(done, total int64)) (v
 func (v *Survey) count(ctx context.Context, sn *Snapshot, progress func(done, total int64)) (err error) {
 	var key []byte
 	defer sn.s.readFault(&key, &err)
-	total, done, n := sn.s.tableBytes(), int64(0), 0
+	total, done, n := tableBytes(sn.db), int64(0), 0
 	it := sn.txn.NewIterator(badger.IteratorOptions{})
 	defer it.Close()
 	for it.Rewind(); it.Valid(); it.Next() {

@@ -111,7 +111,35 @@ func (e *Engine) beginRetention(ctx context.Context) error {
 	})
 }
 
-// retain takes out what is too old and sets the timer anew. One that fails is tried again later: other timers go on.
+// tidy works retention when it is due, until ctx ends. However long that takes, other timers fire meanwhile.
+func (e *Engine) tidy(ctx context.Context) error {
+	for {
+		switch err := e.retainDue(ctx); {
+		case errors.Is(err, ErrPoisoned):
+			return err
+		case err != nil && ctx.Err() == nil:
+			e.opts.Logger.Error().Err(err).Msg("retention waits")
+		}
+		if !sleep(ctx, time.Second) {
+			return nil
+		}
+	}
+}
+
+// retainDue works one round of retention when its timer is due.
+func (e *Engine) retainDue(ctx context.Context) error {
+	var at feedback.Time
+	err := e.store.View(func(snap *store.Snapshot) (err error) {
+		at, err = retainsAt(snap)
+		return err
+	})
+	if err != nil || at == 0 || at > e.now() {
+		return err
+	}
+	return e.retain(ctx)
+}
+
+// retain takes out what is too old and sets the timer anew. One that fails is tried again later.
 func (e *Engine) retain(ctx context.Context) error {
 	at := e.now()
 	swept, err := e.pipe.Retain(ctx, at, retainMost, false)

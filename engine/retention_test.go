@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
@@ -57,6 +58,41 @@ func TestRetentionInVirtualTime(t *testing.T) {
 		v.until("2026-03-22 10:10")
 		v.holdsItems(2, 1)
 		if r, err := v.Retention(t.Context()); err != nil || r.Items != 0 || r.Open != 1 {
+			t.Errorf("got %+v, %v", r, err)
+		}
+	})
+}
+
+// stuck is a log that stops whoever tells that retention took something out.
+type stuck struct{ reached, released chan struct{} }
+
+func (s stuck) Write(b []byte) (int, error) {
+	if bytes.Contains(b, []byte("what was too old is gone")) {
+		close(s.reached)
+		<-s.released
+	}
+	return len(b), nil
+}
+
+// However long a round of retention takes, promises are kept track of to the second meanwhile.
+func TestRetentionKeepsNoTimerWaiting(t *testing.T) {
+	t.Parallel()
+	inVirtualTime(t, "Europe/Berlin", "2026-03-02 10:00", func(v *virtual) {
+		v.says("1", 9, "well", 0)
+		v.stop()
+		v.keepFor("retention: {items: 20d}")
+		log := stuck{make(chan struct{}), make(chan struct{})}
+		v.log = log
+		time.Sleep(21 * 24 * time.Hour)
+		v.start()
+		<-log.reached
+		v.says("2", 2, "late", 0)
+		v.until("2026-03-24 12:30")
+		v.want("lines during a round", v.lines, "23 10:00 opened", "23 16:00 warned", "24 10:00 breached", "24 11:00 warned", "24 12:00 escalated")
+		close(log.released)
+		v.holdsItems(1, 1)
+		v.until("2026-03-24 16:30")
+		if r, err := v.Retention(t.Context()); err != nil || r.NextAt.Std().Before(v.now()) {
 			t.Errorf("got %+v, %v", r, err)
 		}
 	})

@@ -66,6 +66,7 @@ func (e *Engine) loop(ctx context.Context) error {
 		return nil
 	})
 	g.Go(func() error { return e.tick(ctx) })
+	g.Go(func() error { return e.tidy(ctx) })
 	if e.opts.Watch {
 		g.Go(func() error { return e.watch(ctx) })
 	}
@@ -140,7 +141,7 @@ func (e *Engine) RunOnce(ctx context.Context) (*Summary, error) {
 	for n := 1; n > 0 && err == nil; {
 		n, err = e.pipe.LabelWaiting(ctx, e.now(), e.chunk())
 	}
-	err = errors.Join(err, e.pipe.Tick(ctx, e.now()), e.fireDue(ctx))
+	err = errors.Join(err, e.pipe.Tick(ctx, e.now()), e.fireDue(ctx), e.retainDue(ctx))
 	sent, failed := e.outbox.Drain(ctx)
 	summary, unread := e.summary(ctx, from, sent)
 	return summary, errors.Join(err, failed, unread)
@@ -338,23 +339,20 @@ func (e *Engine) tick(ctx context.Context) error {
 }
 
 // fireDue fires the timers that are due, so many in one update that it stays short. Each deletes its key and has its
-// effect in one update.
+// effect in one update. The one of retention is left to retainDue.
 func (e *Engine) fireDue(ctx context.Context) error {
 	for {
 		due, err := e.store.Due(e.now(), timerBatch)
-		if err != nil || len(due) == 0 {
+		if err != nil {
 			return err
 		}
-		overTime := slices.DeleteFunc(slices.Clone(due), func(t store.Timer) bool {
-			return t.Kind == outbox.TimerRetry || t.Kind == pipeline.TimerRetain
-		})
+		due = slices.DeleteFunc(due, func(t store.Timer) bool { return t.Kind == pipeline.TimerRetain })
+		if len(due) == 0 {
+			return nil
+		}
+		overTime := slices.DeleteFunc(slices.Clone(due), func(t store.Timer) bool { return t.Kind == outbox.TimerRetry })
 		if len(overTime) > 0 {
 			if err := e.pipe.Wake(ctx, overTime, e.now()); err != nil {
-				return err
-			}
-		}
-		if slices.ContainsFunc(due, func(t store.Timer) bool { return t.Kind == pipeline.TimerRetain }) {
-			if err := e.retain(ctx); err != nil {
 				return err
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"sync"
@@ -11,6 +12,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/rs/zerolog"
 
 	"github.com/closedloop/closedloop/engine"
 	"github.com/closedloop/closedloop/engine/internal/store"
@@ -57,6 +60,7 @@ type virtual struct {
 	zone *time.Location
 	wall atomic.Int64 // how many nanoseconds the wall clock is ahead of the bubble's
 	halt func()
+	log  io.Writer // of the engine that is started next, if not nil
 
 	mu    sync.Mutex
 	shut  error    // what every delivery fails with
@@ -131,8 +135,12 @@ func (v *virtual) fail(with error) {
 // start opens the engine and has its loops run.
 func (v *virtual) start() {
 	v.t.Helper()
+	log := zerolog.Nop()
+	if v.log != nil {
+		log = zerolog.New(v.log)
+	}
 	e, err := engine.Open(v.t.Context(), v.dir, engine.Options{
-		Profile: engine.Profile(store.Still), Now: v.now,
+		Profile: engine.Profile(store.Still), Now: v.now, Logger: log,
 		Native: map[string]sdk.Plugin{"sink": native(sdk.AbilityDeliver, v)},
 		Events: engine.Events{CaseChanged: func(c feedback.Case) {
 			v.mu.Lock()

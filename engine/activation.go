@@ -46,6 +46,16 @@ type Activation struct {
 	Gate *GateReport `json:"gate,omitempty"`
 }
 
+// What people do to rules and to alerts. Options.Authorize is handed an Actor without roles, but for unsilence, and an empty
+// case.
+const (
+	ActionActivate  Action = "activate"
+	ActionForce     Action = "force" // activate with ActivateOptions.Force
+	ActionRollback  Action = "roll back"
+	ActionSilence   Action = "silence"
+	ActionUnsilence Action = "unsilence"
+)
+
 // byEngine is who activates what was not asked for.
 const byEngine = "engine"
 
@@ -70,8 +80,15 @@ type RollbackOptions struct {
 // of a running engine from the next update on, so that each item is decided on by one set, else when the program is
 // started. It returns the activation that holds, which is the one there was when the files are active already. What the
 // gate refuses is a *GateError, unless o.Force is set and the files compile. Other errors: source.Problems when
-// program.yaml is at fault, and ErrRestart.
+// program.yaml is at fault, ErrRestart and ErrDenied.
 func (s *State) Activate(ctx context.Context, o ActivateOptions) (*Activation, error) {
+	by, action := cmp.Or(o.By, "unknown"), ActionActivate
+	if o.Force {
+		action = ActionForce
+	}
+	if err := s.allowed(ctx, Actor{Name: by}, action, feedback.Case{}); err != nil {
+		return nil, err
+	}
 	s.changing.Lock()
 	defer s.changing.Unlock()
 	prog, err := s.files(ctx)
@@ -87,13 +104,17 @@ func (s *State) Activate(ctx context.Context, o ActivateOptions) (*Activation, e
 		return active, err
 	}
 	return s.activate(ctx, prog.Rules, rulesetOf(prog), Activation{
-		By: cmp.Or(o.By, "unknown"), Why: o.Why, Forced: !gate.OK, Gate: gate.recorded(),
+		By: by, Why: o.Why, Forced: !gate.OK, Gate: gate.recorded(),
 	})
 }
 
 // Rollback makes a ruleset of the history the one that decides again. It stays that until the program's rule files
-// change to something else than they are now, or are activated. It returns ErrNotFound when there is no such set.
+// change to something else than they are now, or are activated. It returns ErrNotFound when there is no such set, and ErrDenied.
 func (s *State) Rollback(ctx context.Context, o RollbackOptions) (*Activation, error) {
+	by := cmp.Or(o.By, "unknown")
+	if err := s.allowed(ctx, Actor{Name: by}, ActionRollback, feedback.Case{}); err != nil {
+		return nil, err
+	}
 	s.changing.Lock()
 	defer s.changing.Unlock()
 	history, err := s.Activations(ctx, 0)
@@ -122,7 +143,7 @@ func (s *State) Rollback(ctx context.Context, o RollbackOptions) (*Activation, e
 	if instead == to.Ruleset {
 		instead = ""
 	}
-	return s.activate(ctx, set, nil, Activation{By: cmp.Or(o.By, "unknown"), Why: o.Why, Back: cmp.Or(to.Back, to.Number), Instead: instead})
+	return s.activate(ctx, set, nil, Activation{By: by, Why: o.Why, Back: cmp.Or(to.Back, to.Number), Instead: instead})
 }
 
 const (

@@ -42,7 +42,7 @@ type Queries interface {
 	Windows(ctx context.Context, name string) ([]rules.WindowFigure, error)
 	Silences(context.Context) ([]Silence, error)
 	Silence(context.Context, Silence) (Silence, error)
-	Unsilence(ctx context.Context, id string) (Silence, error)
+	Unsilence(ctx context.Context, by Actor, id, why string) (Silence, error)
 	Deliveries(context.Context, DeliveryQuery) (DeliveryPage, error)
 	Delivery(ctx context.Context, key string) (*Delivery, error)
 	ActOnDeliveries(context.Context, DeliveryAction) (DeliveryResult, error)
@@ -67,6 +67,13 @@ var (
 type listing struct {
 	Name  string `json:"name"`
 	Limit int    `json:"limit"`
+}
+
+// unsilencing are the arguments of Unsilence.
+type unsilencing struct {
+	ID  string `json:"id"`
+	By  Actor  `json:"by"`
+	Why string `json:"why"`
 }
 
 // activated is the answer to an activation: what the gate refuses crosses the socket whole.
@@ -141,7 +148,7 @@ func (e *Engine) serveAdmin() (*admin.Server, error) {
 		"windows":      method(func(ctx context.Context, l listing) ([]rules.WindowFigure, error) { return e.Windows(ctx, l.Name) }),
 		"silences":     method(func(ctx context.Context, _ none) ([]Silence, error) { return e.Silences(ctx) }),
 		"silence":      method(e.Silence),
-		"unsilence":    method(e.Unsilence),
+		"unsilence":    method(func(ctx context.Context, u unsilencing) (Silence, error) { return e.Unsilence(ctx, u.By, u.ID, u.Why) }),
 		"deliveries":   method(e.Deliveries),
 		"delivery":     method(e.Delivery),
 		"delivery_act": method(e.ActOnDeliveries),
@@ -335,8 +342,8 @@ func (c *Client) Silence(ctx context.Context, q Silence) (Silence, error) {
 }
 
 // Unsilence is Engine.Unsilence.
-func (c *Client) Unsilence(ctx context.Context, id string) (Silence, error) {
-	return call[Silence](ctx, c, "unsilence", id)
+func (c *Client) Unsilence(ctx context.Context, by Actor, id, why string) (Silence, error) {
+	return call[Silence](ctx, c, "unsilence", unsilencing{id, by, why})
 }
 
 // Case asks as State.Case does.

@@ -213,14 +213,14 @@ func TestSilence(t *testing.T) {
 	if list, err := e.Silences(t.Context()); err != nil || len(list) != 1 || list[0] != q {
 		t.Errorf("silences %v, %v", list, err)
 	}
-	if _, err := e.Unsilence(t.Context(), q.ID); err != nil {
+	if _, err := e.Unsilence(t.Context(), anna, q.ID, "it is over"); err != nil {
 		t.Fatal(err)
 	}
 	c.pass(t, e, 5*time.Minute)
 	if got := strings.Join(told(t, p, "alert"), "\n"); !strings.Contains(got, "theme-spike: 1 firing") {
 		t.Errorf("told %q", got)
 	}
-	if _, err := e.Unsilence(t.Context(), q.ID); !errors.Is(err, engine.ErrNotFound) {
+	if _, err := e.Unsilence(t.Context(), anna, q.ID, "it is over"); !errors.Is(err, engine.ErrNotFound) {
 		t.Errorf("ended twice: %v", err)
 	}
 }

@@ -93,10 +93,17 @@ type Options struct {
 	Intake int
 	// Now is the clock. Defaults to the system's.
 	Now func() time.Time
-	// Authorize says whether somebody may do something to a case, to labels, to a delivery, to an import or to what is kept
-	// of a customer; an error refuses it, and is wrapped by ErrDenied. The case of a correction or a delivery is that of its
-	// item, without an ID when it has none; that of an import is empty, and that of an erasure or a hold has the customer
-	// alone. It must return soon. Defaults to yes.
+	// Authorize says whether somebody may do something; an error refuses it, and is wrapped by ErrDenied. It is asked, with
+	// the context of the call and before anything is changed, also for dry runs and over the state directory's socket, by
+	//
+	//   - ActOnCase and the methods of CaseDesk, and ActOnDeliveries: with the case, or the one that the delivery is about;
+	//   - Correct: with the case of the item, which has no ID when the item has none;
+	//   - Import and UndoImport, Activate and Rollback, Silence and Unsilence: with an empty case;
+	//   - EraseCustomer and ChangeHold: with a case that has the customer alone.
+	//
+	// Where options have no Actor but a name, it has no roles. What the engine does by itself, such as to take rule files
+	// that changed, is not asked; nor are questions, replays, reloads, backups and what else operates the engine. It must
+	// return soon. Defaults to yes.
 	Authorize func(context.Context, Actor, Action, feedback.Case) error
 	// Watch has Run notice when files of the program or of its plugins change, and Reload then.
 	Watch bool

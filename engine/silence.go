@@ -3,11 +3,14 @@ package engine
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
+	"github.com/closedloop/closedloop/engine/internal/audit"
 	"github.com/closedloop/closedloop/engine/internal/records"
 	"github.com/closedloop/closedloop/engine/internal/store"
 	"github.com/closedloop/closedloop/rules/alert"
@@ -37,7 +40,7 @@ func (q *Silence) Covers(rule, key string) bool {
 const silenceKept = 7 * 24 * time.Hour
 
 // Silence keeps alerts quiet from now, or from s.Starts, to s.Ends. It returns the silence with its ID. What is wrong
-// with it is an error of alert.Silence.Validate.
+// with it is an error of alert.Silence.Validate. The host is asked whether s.By may, and the audit log says so: ErrDenied.
 func (s *State) Silence(ctx context.Context, q Silence) (Silence, error) {
 	if q.Starts == 0 {
 		q.Starts = feedback.TimeOf(s.Clock())
@@ -46,18 +49,34 @@ func (s *State) Silence(ctx context.Context, q Silence) (Silence, error) {
 	if err != nil {
 		return Silence{}, err
 	}
-	err = s.changeSilences(ctx, func(list []alert.Silence) ([]alert.Silence, error) {
+	if err := s.allowed(ctx, Actor{Name: made.By}, ActionSilence, feedback.Case{}); err != nil {
+		return Silence{}, err
+	}
+	data, err := json.Marshal(Silence(made))
+	if err != nil {
+		return Silence{}, err
+	}
+	entry := audit.Entry{Kind: "silence.add", Who: made.By, What: made.ID, Why: made.Why, Data: data}
+	err = s.changeSilences(ctx, entry, func(list []alert.Silence) ([]alert.Silence, error) {
 		list = slices.DeleteFunc(list, func(o alert.Silence) bool { return o.ID == made.ID })
 		return append(list, made), nil
 	})
 	return Silence(made), err
 }
 
-// Unsilence ends a silence now. It returns ErrNotFound when there is none of that ID that has yet to end.
-func (s *State) Unsilence(ctx context.Context, id string) (Silence, error) {
+// Unsilence ends a silence now. Why may be empty. Errors are ErrNotFound when there is none of that ID that has yet to end,
+// ErrMissing without a name, ErrDenied, or those of the store. The audit log says who did it.
+func (s *State) Unsilence(ctx context.Context, by Actor, id, why string) (Silence, error) {
+	if strings.TrimSpace(by.Name) == "" {
+		return Silence{}, fmt.Errorf("who ends the silence: %w", ErrMissing)
+	}
+	if err := s.allowed(ctx, by, ActionUnsilence, feedback.Case{}); err != nil {
+		return Silence{}, err
+	}
 	now := feedback.TimeOf(s.Clock())
 	var ended alert.Silence
-	err := s.changeSilences(ctx, func(list []alert.Silence) ([]alert.Silence, error) {
+	entry := audit.Entry{Kind: "silence.remove", Who: by.Name, What: id, Why: why}
+	err := s.changeSilences(ctx, entry, func(list []alert.Silence) ([]alert.Silence, error) {
 		i := slices.IndexFunc(list, func(q alert.Silence) bool { return q.ID == id && q.Ends > now })
 		if i < 0 {
 			return nil, fmt.Errorf("silence %s: %w", id, ErrNotFound)
@@ -93,9 +112,10 @@ func (s *State) Silences(context.Context) ([]Silence, error) {
 	return out, err
 }
 
-// changeSilences replaces the list of silences, without those that ended long ago.
-func (s *State) changeSilences(ctx context.Context, change func([]alert.Silence) ([]alert.Silence, error)) error {
-	long := feedback.TimeOf(s.Clock()).Add(-silenceKept)
+// changeSilences replaces the list of silences, without those that ended long ago, and writes the entry of the audit log.
+func (s *State) changeSilences(ctx context.Context, entry audit.Entry, change func([]alert.Silence) ([]alert.Silence, error)) error {
+	entry.At = feedback.TimeOf(s.Clock())
+	long := entry.At.Add(-silenceKept)
 	return s.store.Update(ctx, func(tx *store.Tx) error {
 		list, err := store.Load[records.Silences](tx, records.SilencesKey())
 		if errors.Is(err, store.ErrNotFound) {
@@ -108,6 +128,9 @@ func (s *State) changeSilences(ctx context.Context, change func([]alert.Silence)
 			return err
 		}
 		list.Silences = slices.DeleteFunc(list.Silences, func(q alert.Silence) bool { return q.Ends < long })
+		if _, err := audit.Append(tx, entry); err != nil {
+			return err
+		}
 		return store.Put(tx, records.SilencesKey(), list)
 	})
 }
@@ -122,8 +145,8 @@ func (e *Engine) Silence(ctx context.Context, q Silence) (Silence, error) {
 }
 
 // Unsilence is State.Unsilence. What was kept quiet is told at once.
-func (e *Engine) Unsilence(ctx context.Context, id string) (Silence, error) {
-	ended, err := e.State.Unsilence(ctx, id)
+func (e *Engine) Unsilence(ctx context.Context, by Actor, id, why string) (Silence, error) {
+	ended, err := e.State.Unsilence(ctx, by, id, why)
 	if err == nil {
 		err = e.pipe.WakeGroups(ctx, e.now())
 	}

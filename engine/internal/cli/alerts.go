@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os/user"
 	"strconv"
@@ -43,6 +44,9 @@ func (a *app) silenceCommand() *cobra.Command {
 			q.Ends = feedback.TimeOf(a.std.Now().Add(d))
 			return a.asked(cmd.Context(), func(s *session) error {
 				made, err := s.Silence(cmd.Context(), q)
+				if errors.Is(err, engine.ErrDenied) {
+					return err
+				}
 				if err != nil {
 					return &failure{code: exitInput, message: err.Error(), hint: "closedloop alerts silence --help tells what is needed"}
 				}
@@ -120,6 +124,8 @@ func (a *app) silencesTable(s *session, list []engine.Silence) {
 }
 
 func (a *app) unsilenceCommand() *cobra.Command {
+	var by engine.Actor
+	var why string
 	cmd := &cobra.Command{
 		Use:     "unsilence ID",
 		Short:   "End a silence now",
@@ -127,7 +133,7 @@ func (a *app) unsilenceCommand() *cobra.Command {
 		Args:    exact(1, "the id of a silence, which closedloop alerts silences lists"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.asked(cmd.Context(), func(s *session) error {
-				ended, err := s.Unsilence(cmd.Context(), args[0])
+				ended, err := s.Unsilence(cmd.Context(), by, args[0], why)
 				if err != nil {
 					return err
 				}
@@ -136,6 +142,7 @@ func (a *app) unsilenceCommand() *cobra.Command {
 		},
 	}
 	a.programFlags(cmd)
+	whoAndWhy(cmd, &by.Name, &why)
 	return cmd
 }
 

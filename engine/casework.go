@@ -21,6 +21,7 @@ var (
 	// ErrDenied says that the host does not let the actor do that; see Options.Authorize.
 	ErrDenied = errors.New("engine: not allowed")
 
+	errNoDesk  = errors.New("engine: this CaseDesk is of no engine, expected that of an Engine, a State or a Client")
 	errNoRules = errors.New("engine: the rules do not compile, and with them the calendars of cases")
 )
 
@@ -91,7 +92,14 @@ type CaseResolution struct {
 // CaseDesk is what people do to cases, each act with who does it and why. The case is returned as it is after it. Errors
 // are ErrNotFound, ErrTransition, ErrMissing, ErrDenied, or those of the store. What was done is in the audit log.
 type CaseDesk struct {
-	act func(context.Context, CaseAction) (feedback.Case, error)
+	actOn func(context.Context, CaseAction) (feedback.Case, error) // nil in the zero CaseDesk
+}
+
+func (d CaseDesk) act(ctx context.Context, a CaseAction) (feedback.Case, error) {
+	if d.actOn == nil {
+		return feedback.Case{}, errNoDesk
+	}
+	return d.actOn(ctx, a)
 }
 
 // AssignCase moves a case to another queue or owner, or gives it another priority.

@@ -32,8 +32,11 @@ type GateReport struct {
 	Failures source.Problems `json:"failures,omitempty"`
 }
 
-// Gate has the gate look at a set with the files of its tests.
+// Gate has the gate look at a set with the files of its tests. It refuses a nil set.
 func Gate(set *rules.Set, tests []rules.File) *GateReport {
+	if set == nil {
+		return &GateReport{Problems: source.Problems{{Code: "missing", Message: "there are no rules, expected a set that compiles"}}}
+	}
 	g := &GateReport{Ruleset: set.Hash(), Rules: len(set.Rules()), Findings: set.Lint()}
 	g.test(set, tests)
 	g.OK = g.Failed == 0 && g.blocking() == 0

@@ -23,8 +23,12 @@ type CaseQuery struct {
 	Limit    int                 `json:"limit,omitempty"`    // Defaults to 50.
 }
 
-// Cases returns the chosen cases: the open ones first, what was due first first, and then the others, the oldest first.
+// Cases returns the chosen cases: the open ones first, what was due first first, and then the others, the oldest first. A
+// status that there is not is an ErrQuery.
 func (s *State) Cases(ctx context.Context, q CaseQuery) ([]feedback.Case, error) {
+	if err := oneOf("status", q.Status, append(feedback.CaseStatuses(), feedback.CaseOpen)...); err != nil {
+		return nil, err
+	}
 	if q.Limit <= 0 {
 		q.Limit = 50
 	}

@@ -64,8 +64,11 @@ type DeliveryPage struct {
 }
 
 // Deliveries returns the chosen deliveries: those that wait, by destination in their order, and then the dead ones, the
-// one that died last first.
+// one that died last first. A state that there is not, or a place that no page has named, is an ErrQuery.
 func (s *State) Deliveries(ctx context.Context, q DeliveryQuery) (DeliveryPage, error) {
+	if err := oneOf("state", q.State, DeliveryStates()...); err != nil {
+		return DeliveryPage{}, err
+	}
 	if q.Limit <= 0 {
 		q.Limit = 50
 	}

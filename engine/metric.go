@@ -165,13 +165,6 @@ type metering struct {
 // check refuses a query that cannot be answered.
 func (m *metering) check() error {
 	q := &m.q
-	one := func(name, found string, allowed []string) error {
-		if found == "" || slices.Contains(allowed, found) {
-			return nil
-		}
-		hint := suggest.DidYouMean(found, allowed)
-		return fmt.Errorf("%w: %s: found %q, expected one of %s%s", ErrQuery, name, found, strings.Join(allowed, ", "), prefixed("; ", hint))
-	}
 	kept, err := records.Measures(m.snap)
 	if err != nil {
 		return err
@@ -191,7 +184,20 @@ func (m *metering) check() error {
 	if q.Measure == MeasureShare {
 		m.measure = MeasureItems
 	}
-	return cmp.Or(one("measure", q.Measure, known), one("dimension", q.Dimension, Dimensions()), one("every", string(q.Every), Periods()))
+	return cmp.Or(oneOf("measure", q.Measure, known...), oneOf("dimension", q.Dimension, Dimensions()...), oneOf("every", string(q.Every), Periods()...))
+}
+
+// oneOf refuses what a member of a query cannot be. An empty one chooses all.
+func oneOf[T ~string](name string, found T, allowed ...T) error {
+	if found == "" || slices.Contains(allowed, found) {
+		return nil
+	}
+	var all []string
+	for _, a := range allowed {
+		all = append(all, string(a))
+	}
+	hint := suggest.DidYouMean(string(found), all)
+	return fmt.Errorf("%w: %s: found %q, expected one of %s%s", ErrQuery, name, found, strings.Join(all, ", "), prefixed("; ", hint))
 }
 
 // measures returns what can be asked for, when these are kept.

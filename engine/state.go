@@ -142,8 +142,11 @@ type ItemQuery struct {
 	Limit    int                `json:"limit,omitempty"` // Defaults to 50.
 }
 
-// Items returns the chosen items, the latest feedback first.
+// Items returns the chosen items, the latest feedback first. A class that there is not is an ErrQuery.
 func (s *State) Items(ctx context.Context, q ItemQuery) ([]Item, error) {
+	if err := oneOf("class", q.Class, feedback.Detractor, feedback.Passive, feedback.Promoter); err != nil {
+		return nil, err
+	}
 	if q.Limit <= 0 {
 		q.Limit = 50
 	}
@@ -249,8 +252,12 @@ func (s *State) Alerts(context.Context) ([]feedback.Alert, error) {
 	return out, err
 }
 
-// DeadLetters returns the dead letters of a kind, the latest first. An empty kind means all; a limit of 0 means 50.
+// DeadLetters returns the dead letters of a kind, the latest first. An empty kind means all, one that there is
+// not is an ErrQuery; a limit of 0 means 50.
 func (s *State) DeadLetters(ctx context.Context, kind feedback.DeadLetterKind, limit int) ([]feedback.DeadLetter, error) {
+	if err := oneOf("kind", kind, feedback.DeadRow, feedback.DeadItem, feedback.DeadDelivery); err != nil {
+		return nil, err
+	}
 	if limit <= 0 {
 		limit = 50
 	}

@@ -3,8 +3,10 @@ package engine_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/closedloop/closedloop/engine"
@@ -109,5 +111,42 @@ func TestQueriesEndWithTheirContext(t *testing.T) {
 		if err := ask(); !errors.Is(err, context.Canceled) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// A query for what cannot be is refused with what it may have meant: an empty list would say that there is none.
+func TestQueriesRefuseWhatCannotBe(t *testing.T) {
+	t.Parallel()
+	ctx, e := t.Context(), open(t, writeProgram(t, programFiles), &parts{})
+	for hint, ask := range map[string]func(string) error{
+		"closed": func(word string) error {
+			_, err := e.Cases(ctx, engine.CaseQuery{Status: feedback.CaseStatus(word)})
+			return err
+		},
+		"open": func(word string) error {
+			_, err := e.Cases(ctx, engine.CaseQuery{Status: feedback.CaseStatus(word)})
+			return err
+		},
+		"dead": func(word string) error {
+			_, err := e.Deliveries(ctx, engine.DeliveryQuery{State: engine.DeliveryState(word)})
+			return err
+		},
+		"delivery": func(word string) error { _, err := e.DeadLetters(ctx, feedback.DeadLetterKind(word), 0); return err },
+		"promoter": func(word string) error {
+			_, err := e.Items(ctx, engine.ItemQuery{Class: feedback.NPSClass(word)})
+			return err
+		},
+	} {
+		if err := ask(hint); err != nil {
+			t.Errorf("%s: %v", hint, err)
+		}
+		if err := ask(hint + "x"); !errors.Is(err, engine.ErrQuery) || !strings.Contains(err.Error(), "expected one of ") || !strings.HasSuffix(err.Error(), fmt.Sprintf("did you mean %q?", hint)) {
+			t.Errorf("%sx: %v", hint, err)
+		}
+	}
+	// also those that act on what they choose
+	lost := engine.DeliveryAction{Action: engine.ActionReplay, By: anna, All: &engine.DeliveryQuery{State: "lost"}}
+	if _, err := e.ActOnDeliveries(ctx, lost); !errors.Is(err, engine.ErrQuery) {
+		t.Errorf("got %v", err)
 	}
 }

@@ -88,7 +88,7 @@ func verifyAudit(t testing.TB, state string) (n int) {
 		t.Fatal(err)
 	}
 	err = s.View(func(snap *store.Snapshot) error {
-		if _, _, err := audit.Verify(snap); err != nil {
+		if _, _, err := audit.Verify(t.Context(), snap); err != nil {
 			return err
 		}
 		return audit.Each(snap, true, func(e audit.Entry) (bool, error) {

@@ -63,10 +63,10 @@ func (s *State) Audit(ctx context.Context, q AuditQuery) ([]AuditEntry, error) {
 
 // AuditVerify goes through the whole audit log and returns its end. It fails with ErrDamaged when an entry was changed,
 // removed or put in between.
-func (s *State) AuditVerify(context.Context) (AuditHead, error) {
+func (s *State) AuditVerify(ctx context.Context) (AuditHead, error) {
 	var out AuditHead
 	err := s.store.View(func(snap *store.Snapshot) error {
-		head, erased, err := audit.Verify(snap)
+		head, erased, err := audit.Verify(ctx, snap)
 		out = AuditHead{N: head.N, Digest: head.Digest, Erased: erased}
 		return err
 	})

@@ -107,6 +107,7 @@ func TestQueriesEndWithTheirContext(t *testing.T) {
 		"deliveries":   func() error { _, err := e.Deliveries(ctx, engine.DeliveryQuery{}); return err },
 		"dead letters": func() error { _, err := e.DeadLetters(ctx, "", 0); return err },
 		"audit":        func() error { _, err := e.Audit(ctx, engine.AuditQuery{}); return err },
+		"whole audit":  func() error { _, err := e.AuditVerify(ctx); return err },
 	} {
 		if err := ask(); !errors.Is(err, context.Canceled) {
 			t.Errorf("%s: %v", name, err)

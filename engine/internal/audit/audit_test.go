@@ -48,7 +48,7 @@ func fill(t *testing.T, s *store.Store, n int) {
 func verify(t *testing.T, s *store.Store) (h audit.Head, err error) {
 	t.Helper()
 	if verr := s.View(func(snap *store.Snapshot) error {
-		h, _, err = audit.Verify(snap)
+		h, _, err = audit.Verify(t.Context(), snap)
 		return nil
 	}); verr != nil {
 		t.Fatal(verr)

@@ -76,7 +76,7 @@ func TestErasedBodiesLeaveTheChainWhole(t *testing.T) {
 	}
 	var list []string
 	if err := s.View(func(snap *store.Snapshot) error {
-		if _, n, err := audit.Verify(snap); n != 3 || err != nil {
+		if _, n, err := audit.Verify(t.Context(), snap); n != 3 || err != nil {
 			t.Errorf("%d erased, %v", n, err)
 		}
 		err := snap.Scan(nil, nil, false, func(_, payload []byte) (bool, error) {

@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -62,10 +63,15 @@ type DamageError struct {
 func (e *DamageError) Error() string { return fmt.Sprintf("audit: entry %d: %s", e.N, e.Reason) }
 
 // Verify goes through the whole log and returns its head, and how many bodies were erased. The error is a *DamageError when
-// something in it was changed, or the store's when it cannot be read.
-func Verify(s *store.Snapshot) (Head, int, error) {
+// something in it was changed, the store's when it cannot be read, or ctx's.
+func Verify(ctx context.Context, s *store.Snapshot) (Head, int, error) {
 	v := verification{gone: map[uint64]bool{}}
-	err := s.Scan(entryPrefix(), nil, false, v.next)
+	err := s.Scan(entryPrefix(), nil, false, func(key, payload []byte) (bool, error) {
+		if err := ctx.Err(); err != nil {
+			return false, err
+		}
+		return v.next(key, payload)
+	})
 	if err != nil {
 		return Head{}, 0, err
 	}

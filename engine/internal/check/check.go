@@ -140,7 +140,7 @@ func (c *checker) sums() error {
 }
 
 func (c *checker) auditLog() error {
-	_, _, err := audit.Verify(c.s)
+	_, _, err := audit.Verify(c.ctx, c.s)
 	if damage := (*audit.DamageError)(nil); errors.As(err, &damage) {
 		c.tell("audit", nil, "%v", err)
 		return nil

@@ -161,7 +161,7 @@ func (w *world) kept() {
 			}
 			err = errors.Join(err, e)
 		}
-		_, _, e := audit.Verify(s)
+		_, _, e := audit.Verify(w.t.Context(), s)
 		return errors.Join(err, e)
 	})
 	if err != nil {

@@ -229,7 +229,7 @@ func (w *world) showsNothingOf(gone who) {
 		}
 	}
 	err := w.store.View(func(s *store.Snapshot) error {
-		_, _, err := audit.Verify(s)
+		_, _, err := audit.Verify(w.t.Context(), s)
 		return err
 	})
 	if err != nil {

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/closedloop/closedloop/engine/internal/cases"
-	"github.com/closedloop/closedloop/engine/internal/pipeline"
 	"github.com/closedloop/closedloop/engine/internal/records"
 	"github.com/closedloop/closedloop/engine/internal/store"
 	"github.com/closedloop/closedloop/rules"
@@ -130,7 +129,7 @@ func fillCases(b *testing.B, dir string, n int) {
 				tx.Set(records.CaseStatusKey(c.Status, c.ID), nil)
 				tx.Set(records.OpenCaseKey(c.Queue, records.DueOf(&c), c.ID), records.OpenCaseValue(&c))
 				tx.Set(records.CustomerCaseKey(c.Customer, c.ID), nil)
-				tx.SetTimer(cases.Next(&c, nil, k), pipeline.TimerCase, string(c.ID), nil)
+				tx.SetTimer(cases.Next(&c, nil, k), records.TimerCase, string(c.ID), nil)
 				if err := store.PutNew(tx, records.CaseKey(c.ID), &c); err != nil {
 					return err
 				}

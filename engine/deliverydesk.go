@@ -77,14 +77,20 @@ func (s *State) ActOnDeliveries(ctx context.Context, a DeliveryAction) (Delivery
 	}
 	result := DeliveryResult{Destinations: map[string]int{}}
 	for batch := range slices.Chunk(chosen, deskBatch) {
-		if !a.Rehearse {
-			if batch, err = s.actOn(ctx, &a, batch); err != nil {
-				return result, err
+		err := store.InParts(batch, func(done []Delivery) (err error) {
+			if !a.Rehearse {
+				if done, err = s.actOn(ctx, &a, done); err != nil {
+					return err
+				}
 			}
-		}
-		for i := range batch {
-			result.Done++
-			result.Destinations[batch[i].Destination]++
+			for i := range done {
+				result.Done++
+				result.Destinations[done[i].Destination]++
+			}
+			return nil
+		})
+		if err != nil {
+			return result, err
 		}
 	}
 	if result.Done == 0 && a.Key != "" {
@@ -147,7 +153,7 @@ func (s *State) mayAct(ctx context.Context, a *DeliveryAction, d *Delivery) erro
 	return s.allowed(ctx, a.By, a.Action, about)
 }
 
-// actOn acts on deliveries in one update if they fit, and returns those that were still there.
+// actOn acts on deliveries in one update, and returns those that were still there.
 func (s *State) actOn(ctx context.Context, a *DeliveryAction, these []Delivery) (done []Delivery, err error) {
 	at := feedback.TimeOf(s.Clock())
 	err = s.store.Update(ctx, func(tx *store.Tx) error {
@@ -164,14 +170,6 @@ func (s *State) actOn(ctx context.Context, a *DeliveryAction, these []Delivery) 
 		}
 		return nil
 	})
-	if n := len(these); n > 1 && errors.Is(err, store.ErrTooLarge) {
-		first, err := s.actOn(ctx, a, these[:n/2])
-		if err != nil {
-			return first, err
-		}
-		second, err := s.actOn(ctx, a, these[n/2:])
-		return append(first, second...), err
-	}
 	if err == nil && s.outbox != nil {
 		a.tell(s.outbox, done)
 	}

@@ -41,9 +41,6 @@ type Result struct {
 	Findings int
 }
 
-// timerCase is the kind of the timers of cases.
-const timerCase = "sla"
-
 // Store looks at everything and tells what is wrong. Progress, which may be nil, is told how many of about how many bytes
 // were looked at. Errors: the store's when it cannot be read on, or ctx's.
 func Store(ctx context.Context, st *store.Store, tell func(Finding), progress func(done, total int64)) (Result, error) {
@@ -190,7 +187,7 @@ func (c *checker) timer(key []byte) error {
 		c.tell("undecodable", key, "the key of the timer: %v", r.Err())
 		return nil
 	}
-	if kind != timerCase {
+	if kind != records.TimerCase {
 		return nil
 	}
 	c.timed[ref] = true

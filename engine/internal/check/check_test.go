@@ -60,7 +60,7 @@ func setup(t *testing.T) *store.Store {
 		} {
 			tx.Set(key, nil)
 		}
-		tx.SetTimer(at+1000, timerCase, "k_1", nil)
+		tx.SetTimer(at+1000, records.TimerCase, "k_1", nil)
 		tx.SetTimer(at, "retry", "desk", nil)
 		var tally records.Tally
 		tally.Add(&it.Counted, 1)
@@ -130,7 +130,7 @@ func TestFaultsAreFound(t *testing.T) {
 		"no decision":         {remove(records.DecisionKey("f_1", 1)), `missing 'f' "f_1": its decision 1 is not there`},
 		"no case":             {remove(records.CaseKey("k_1")), `missing 'f' "f_1": its case k_1 is not there`},
 		"timer of no case":    {remove(records.CaseKey("k_1")), `timer 'w' 2026-01-01T00:00:01.000Z "sla" "k_1": the case that it is for is not there`},
-		"no timer":            {func(tx *store.Tx) { tx.ClearTimer(at+1000, timerCase, "k_1") }, `timer 'k' "k_1": the case has a promise and no timer`},
+		"no timer":            {func(tx *store.Tx) { tx.ClearTimer(at+1000, records.TimerCase, "k_1") }, `timer 'k' "k_1": the case has a promise and no timer`},
 		"no status":           {remove(records.CaseStatusKey(feedback.CaseAssigned, "k_1")), `index 'k' "k_1": it is not found by its status assigned`},
 		"another status":      {set(records.CaseStatusKey(feedback.CaseNew, "k_1"), ""), `index 'i' "case" "new" "k_1": k_1 does not belong there`},
 		"not open":            {remove(records.OpenCaseKey("care", at+1000, "k_1")), `it is not found among the open cases of its queue`},

@@ -56,7 +56,7 @@ func (o *Outbox) buryAll(ctx context.Context, destination string) error {
 		if err := l.more(o.store, destination); err != nil {
 			return err
 		}
-		if err := o.buryThese(ctx, destination, l.entries); err != nil {
+		if err := store.InParts(l.entries, func(part []*entry) error { return o.buryThese(ctx, destination, part) }); err != nil {
 			return err
 		}
 	}
@@ -84,9 +84,6 @@ func (o *Outbox) buryThese(ctx context.Context, destination string, these []*ent
 		}
 		return nil
 	})
-	if n := len(these); n > 1 && errors.Is(err, store.ErrTooLarge) {
-		return errors.Join(o.buryThese(ctx, destination, these[:n/2]), o.buryThese(ctx, destination, these[n/2:]))
-	}
 	if err == nil {
 		for _, letter := range letters {
 			call(o.hooks.Dead, *letter)

@@ -149,18 +149,16 @@ func (o *Outbox) Hurry(ctx context.Context, destination string) error {
 
 // expedite makes waiting messages due at once, in one update if they fit.
 func (o *Outbox) expedite(ctx context.Context, destination string, seqs []uint64) error {
-	err := o.store.Update(ctx, func(tx *store.Tx) error {
-		for _, n := range seqs {
-			if _, err := Expedite(tx, destination, n); err != nil && !errors.Is(err, store.ErrNotFound) {
-				return err
+	return store.InParts(seqs, func(part []uint64) error {
+		return o.store.Update(ctx, func(tx *store.Tx) error {
+			for _, n := range part {
+				if _, err := Expedite(tx, destination, n); err != nil && !errors.Is(err, store.ErrNotFound) {
+					return err
+				}
 			}
-		}
-		return nil
+			return nil
+		})
 	})
-	if n := len(seqs); n > 1 && errors.Is(err, store.ErrTooLarge) {
-		return errors.Join(o.expedite(ctx, destination, seqs[:n/2]), o.expedite(ctx, destination, seqs[n/2:]))
-	}
-	return err
 }
 
 // Expedited tells a destination that a waiting message was made due by Expedite.

@@ -84,20 +84,16 @@ func (lp *loop) save(ctx context.Context) {
 
 // write makes outcomes durable, in one update if they fit.
 func write(ctx context.Context, st *store.Store, outs []outcome) error {
-	err := st.Update(ctx, func(tx *store.Tx) error {
-		for i := range outs {
-			if err := outs[i].write(tx); err != nil {
-				return err
+	return store.InParts(outs, func(part []outcome) error {
+		return st.Update(ctx, func(tx *store.Tx) error {
+			for i := range part {
+				if err := part[i].write(tx); err != nil {
+					return err
+				}
 			}
-		}
-		return nil
+			return nil
+		})
 	})
-	if n := len(outs); n > 1 && errors.Is(err, store.ErrTooLarge) {
-		if err = write(ctx, st, outs[:n/2]); err == nil {
-			err = write(ctx, st, outs[n/2:])
-		}
-	}
-	return err
 }
 
 // settle acts on what has become durable, or keeps it for another try.

@@ -144,7 +144,7 @@ func (p *Pipeline) fill(ctx context.Context, set *rules.Set, now feedback.Time, 
 			return err
 		})
 		if err == nil {
-			err = inParts(batch, func(part []feedback.ItemID) error {
+			err = store.InParts(batch, func(part []feedback.ItemID) error {
 				return p.overTime(ctx, now, func(w *writer) error { return w.fill(part, set, todo) })
 			})
 		}

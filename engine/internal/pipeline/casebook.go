@@ -148,7 +148,7 @@ func (w *writer) deleteCase(c *feedback.Case) {
 		w.tx.Delete(records.OpenCaseKey(c.Queue, records.DueOf(c), c.ID))
 	}
 	if due := w.dueNext(c); due != 0 {
-		w.tx.ClearTimer(due, TimerCase, string(c.ID))
+		w.tx.ClearTimer(due, records.TimerCase, string(c.ID))
 	}
 }
 
@@ -177,11 +177,11 @@ func (w *writer) schedule(before, after *feedback.Case) {
 	due := w.dueNext(after)
 	if before != nil {
 		if was := w.dueNext(before); was != 0 && was != due {
-			w.tx.ClearTimer(was, TimerCase, string(after.ID))
+			w.tx.ClearTimer(was, records.TimerCase, string(after.ID))
 		}
 	}
 	if due != 0 {
-		w.tx.SetTimer(due, TimerCase, string(after.ID), nil)
+		w.tx.SetTimer(due, records.TimerCase, string(after.ID), nil)
 	}
 }
 

@@ -19,9 +19,6 @@ import (
 	"github.com/closedloop/closedloop/sdk/feedback"
 )
 
-// TimerCase is the kind of the timer of a case: it fires when something is due next. Its reference is the case's id.
-const TimerCase = "sla"
-
 // recently is how long after its resolution a case takes up what the customer says.
 const recently = 90 * 24 * time.Hour
 

@@ -172,7 +172,7 @@ func (w *world) kept() {
 		w.t.Fatal(err)
 	}
 	for _, timer := range due {
-		if timer.Kind == TimerCase {
+		if timer.Kind == records.TimerCase {
 			gotTimers = append(gotTimers, fmt.Sprintf("%d %s", timer.Due, timer.Ref))
 		}
 	}
@@ -225,7 +225,7 @@ func TestCasesOfOldStores(t *testing.T) {
 			tx.Set(records.CaseKey(id), fmt.Appendf(nil, `{"id":%q,"item":"f_1","customer":"kim","rule":"gone","status":"open","queue":"care","owner":"anna","opened_at":%q,"due_at":%q,"history":[{"at":%q,"kind":"opened"}],"more":"kept"}`,
 				id, start, start.Add(48*time.Hour), start))
 			tx.Set(records.CaseStatusKey(feedback.CaseOpen, id), nil)
-			tx.SetTimer(start.Add(48*time.Hour), TimerCase, string(id), nil)
+			tx.SetTimer(start.Add(48*time.Hour), records.TimerCase, string(id), nil)
 		}
 		tx.Set(records.LoadKey("anna"), []byte("40"))
 		return nil

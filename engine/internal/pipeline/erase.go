@@ -362,7 +362,7 @@ func (x *erasing) items(ctx context.Context) error {
 	}
 	slices.Sort(ids)
 	for batch := range slices.Chunk(ids, eraseBatch) {
-		if err := inParts(batch, func(part []feedback.ItemID) error { return x.eraseItems(ctx, part) }); err != nil {
+		if err := store.InParts(batch, func(part []feedback.ItemID) error { return x.eraseItems(ctx, part) }); err != nil {
 			return err
 		}
 	}
@@ -425,7 +425,7 @@ func (x *erasing) cases(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		err = inParts(batch, func(part []feedback.CaseID) error {
+		err = store.InParts(batch, func(part []feedback.CaseID) error {
 			return x.update(ctx, func(w *writer) error { return x.dropCases(w, part) })
 		})
 	}

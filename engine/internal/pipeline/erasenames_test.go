@@ -218,7 +218,7 @@ func TestACaseKeepsItsTimerUntilItIsErased(t *testing.T) {
 	w.take(answer("1", 2, "#packaging"))
 	timers := func() (n int) {
 		for key := range w.records() {
-			if key[0] == store.KeyTimer && strings.Contains(key, TimerCase) {
+			if key[0] == store.KeyTimer && strings.Contains(key, records.TimerCase) {
 				n++
 			}
 		}

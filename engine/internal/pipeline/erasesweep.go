@@ -80,7 +80,7 @@ func (x *erasing) rest(ctx context.Context) error {
 func (x *erasing) inTimer(key, _ []byte) bool {
 	r := store.ReadKey(key)
 	_ = r.Time()
-	return r.Str() != TimerCase && x.who.isNamedIn(key)
+	return r.Str() != records.TimerCase && x.who.isNamedIn(key)
 }
 
 // ruleOf returns the rule whose alerts a record tells of, or "".
@@ -125,7 +125,7 @@ func (x *erasing) sweep(ctx context.Context, space byte, chosen func(key, payloa
 		if err != nil {
 			return err
 		}
-		err = inParts(batch, func(part [][]byte) error {
+		err = store.InParts(batch, func(part [][]byte) error {
 			return x.update(ctx, func(w *writer) error {
 				for _, key := range part {
 					payload, err := w.tx.Get(key)

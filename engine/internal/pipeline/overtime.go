@@ -16,7 +16,7 @@ import (
 // Wake looks at the alerts, groups, digests and cases whose timers are due. Each timer is taken in the update that has its
 // effect, so that it happens once. Timers with more to do than fits one update take several.
 func (p *Pipeline) Wake(ctx context.Context, due []store.Timer, at feedback.Time) error {
-	return inParts(due, func(part []store.Timer) error { return p.wake(ctx, part, at) })
+	return store.InParts(due, func(part []store.Timer) error { return p.wake(ctx, part, at) })
 }
 
 func (p *Pipeline) wake(ctx context.Context, due []store.Timer, at feedback.Time) error {
@@ -25,7 +25,7 @@ func (p *Pipeline) wake(ctx context.Context, due []store.Timer, at feedback.Time
 			ours, err := w.tx.TakeTimer(t)
 			switch {
 			case err != nil || !ours:
-			case t.Kind == TimerCase:
+			case t.Kind == records.TimerCase:
 				err = w.lookAt(feedback.CaseID(t.Ref))
 			case t.Kind == TimerWake:
 				err = w.wake(t.Ref)
@@ -47,7 +47,7 @@ func (p *Pipeline) Tick(ctx context.Context, at feedback.Time) error {
 	instances, err := p.instances()
 	for batch := range slices.Chunk(instances, tickBatch) {
 		if err == nil {
-			err = inParts(batch, func(part []rules.Instance) error {
+			err = store.InParts(batch, func(part []rules.Instance) error {
 				return p.overTime(ctx, at, func(w *writer) error {
 					w.memory.touched = part
 					return nil
@@ -140,7 +140,7 @@ func (p *Pipeline) WakeGroups(ctx context.Context, at feedback.Time) error {
 	})
 	for batch := range slices.Chunk(groups, tickBatch) {
 		if err == nil {
-			err = inParts(batch, func(part []records.AlertGroup) error {
+			err = store.InParts(batch, func(part []records.AlertGroup) error {
 				return p.overTime(ctx, at, func(w *writer) error {
 					for i := range part {
 						w.rules.Wake(rules.WakeGroup, part[i].Rule, part[i].Key, at, boardOf{w})

@@ -44,7 +44,7 @@ var errMoved = errors.New("pipeline: an item has changed meanwhile")
 
 // removeItems takes items out in one update, with all that hangs on them: content, identity, labels, decisions, effects,
 // indexes, what they added to rollups and windows, and cases. What messages and rules remember of them unsay takes out. An
-// item that is not there is left out. also, if not nil, is part of the update. See inParts for when it would be too large.
+// item that is not there is left out. also, if not nil, is part of the update. See store.InParts for when it would be too large.
 func (p *Pipeline) removeItems(ctx context.Context, at feedback.Time, ids []feedback.ItemID, how removal, also func(*writer, *removed) error) error {
 	for {
 		var found []hanging
@@ -71,17 +71,6 @@ func (p *Pipeline) removeItems(ctx context.Context, at feedback.Time, ids []feed
 			return err
 		}
 	}
-}
-
-// inParts has something done to items, cases and the like in one update, or in several when that would be too large.
-func inParts[T any](ids []T, do func([]T) error) error {
-	err := do(ids)
-	if n := len(ids); n > 1 && errors.Is(err, store.ErrTooLarge) {
-		if err = inParts(ids[:n/2], do); err == nil {
-			err = inParts(ids[n/2:], do)
-		}
-	}
-	return err
 }
 
 // hanging is what hangs on an item and is found by scanning only.

@@ -143,7 +143,7 @@ func (r *retaining) takeItems(ctx context.Context, ids []feedback.ItemID) error 
 	}
 	how := removal{by: acting{who: "engine", why: "retention"}, counted: true, lone: true, stays: stays}
 	for batch := range slices.Chunk(ids, eraseBatch) {
-		err := inParts(batch, func(part []feedback.ItemID) error {
+		err := store.InParts(batch, func(part []feedback.ItemID) error {
 			var taken int
 			err := r.p.removeItems(ctx, r.at, part, how, func(_ *writer, out *removed) error {
 				taken = len(out.items)
@@ -223,7 +223,7 @@ func (r *retaining) cases(ctx context.Context) error {
 		return err
 	}
 	for batch := range slices.Chunk(ids, eraseBatch) {
-		err := inParts(batch, func(part []feedback.CaseID) error {
+		err := store.InParts(batch, func(part []feedback.CaseID) error {
 			return r.p.overTime(ctx, r.at, func(w *writer) error { return r.dropCases(w, part, old) })
 		})
 		if err != nil {

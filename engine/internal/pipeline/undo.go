@@ -143,7 +143,7 @@ func (t *taking) items(ctx context.Context) error {
 		if err != nil || last == t.u.After {
 			return err
 		}
-		err = inParts(ids, func(part []feedback.ItemID) error {
+		err = store.InParts(ids, func(part []feedback.ItemID) error {
 			after := t.u
 			err := t.p.removeItems(ctx, t.at, part, how, func(w *writer, out *removed) error {
 				after = t.u

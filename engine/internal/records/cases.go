@@ -17,6 +17,9 @@ type CustomerCases struct {
 // mostCustomerCases bounds CustomerCases.
 const mostCustomerCases = 8
 
+// TimerCase is the kind of the timer of a case: it fires when something is due next. Its reference is the case's id.
+const TimerCase = "sla"
+
 // Add adds a case, and forgets the oldest when there are too many.
 func (c *CustomerCases) Add(id feedback.CaseID) {
 	c.Cases = append(c.Cases, id)

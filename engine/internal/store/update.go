@@ -26,6 +26,18 @@ func (s *Store) Update(ctx context.Context, fn func(*Tx) error) error {
 	return p.Wait()
 }
 
+// InParts has something done to all of these in one update, or in several, one after the other, when that would be
+// ErrTooLarge. It ends with the first other error.
+func InParts[T any](these []T, do func([]T) error) error {
+	err := do(these)
+	if n := len(these); n > 1 && errors.Is(err, ErrTooLarge) {
+		if err = InParts(these[:n/2], do); err == nil {
+			err = InParts(these[n/2:], do)
+		}
+	}
+	return err
+}
+
 // Pending is an update whose function has run and whose writes are on their way to the disk. Updates that run
 // meanwhile see them.
 type Pending struct {

@@ -4,6 +4,8 @@ package store
 
 import (
 	"errors"
+	"math"
+	"math/bits"
 	"os"
 	"syscall"
 
@@ -16,7 +18,16 @@ func freeSpace(dir string) (int64, error) {
 	if err := unix.Statfs(dir, &st); err != nil {
 		return 0, err
 	}
-	return int64(st.Bavail) * int64(st.Bsize), nil
+	return bytesOf(max(int64(st.Bavail), 0), unitOf(&st)), nil
+}
+
+// bytesOf returns how many bytes so many units are, or as many as can be counted.
+func bytesOf(units int64, size uint64) int64 {
+	over, n := bits.Mul64(uint64(units), size)
+	if over != 0 || n > math.MaxInt64 {
+		return math.MaxInt64
+	}
+	return int64(n)
 }
 
 // syncDir makes the names in a directory durable.

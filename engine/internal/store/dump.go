@@ -120,7 +120,8 @@ func (s *Store) backupsWith(info backup.Info) ([]byte, error) {
 	return sealed(backupsKey(), p), nil
 }
 
-// BackupFile writes a backup into a file, which is there under its name once it is whole and durable.
+// BackupFile writes a backup into a file, which is there under its name once it is whole, durable and remembered. One that
+// could not get its name is remembered too: an erasure rather counts it than leaves one out.
 func (s *Store) BackupFile(ctx context.Context, path string, o BackupOptions) (info backup.Info, err error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
@@ -142,7 +143,10 @@ func (s *Store) BackupFile(ctx context.Context, path string, o BackupOptions) (i
 	if err == nil {
 		err = f.Sync()
 	}
-	if err = errors.Join(err, f.Close()); err != nil {
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = s.noteBackup(ctx, info)
+	}
+	if err != nil {
 		return info, errors.Join(err, os.Remove(partial))
 	}
 	if err := os.Rename(partial, path); err != nil {
@@ -151,7 +155,7 @@ func (s *Store) BackupFile(ctx context.Context, path string, o BackupOptions) (i
 	if err := syncDir(filepath.Dir(path)); err != nil {
 		return info, fmt.Errorf("store: backup: %w", err)
 	}
-	return info, s.noteBackup(ctx, info)
+	return info, nil
 }
 
 // dump is a backup being written.

@@ -35,10 +35,6 @@ func churnAndBackup(dir string) error {
 		for n++; ; n++ {
 			path := filepath.Join(to, fmt.Sprintf("%06d%s", n, backup.Extension))
 			info, err := s.BackupFile(context.Background(), path, BackupOptions{Since: since})
-			if errors.Is(err, ErrBase) { // it was killed before it could note the backup
-				since, n = nil, n-1
-				continue
-			}
 			if err != nil {
 				return err
 			}

@@ -87,8 +87,8 @@ func (sn *Snapshot) backups() ([]backup.Info, error) {
 	return *made, nil
 }
 
-// noteBackup remembers a backup that is whole, and tidies the log of deletions. On a full disk it is not remembered, and
-// no incremental one can go on from it.
+// noteBackup remembers a backup that is whole, and tidies the log of deletions. On a full disk it is not remembered:
+// no incremental one can go on from it, and the receipts of erasures do not count it.
 func (s *Store) noteBackup(ctx context.Context, info backup.Info) error {
 	var failed error
 	err := s.commitOwn(ctx, func(_ uint64, g *group) {

@@ -36,7 +36,7 @@ type Restored struct {
 // backups of the two cannot be mixed up.
 //
 // The store is made in a directory beside, read back and compared, and then put in place; until then nothing is in dir,
-// and what is left beside by a process that was killed does not open as a store. Errors: ErrNotEmpty, ErrBase for files
+// and what is left beside by a process that was killed is whole or does not open as a store. Errors: ErrNotEmpty, ErrBase for files
 // that are no chain, ErrNewer, ErrFull, *backup.DamageError, ErrCorrupt, or ctx's.
 func Restore(ctx context.Context, dir string, files []string, o RestoreOptions) (r Restored, err error) {
 	dir, err = filepath.Abs(dir)
@@ -359,7 +359,8 @@ func (w *restoring) abandon() error {
 	if w.lock != nil {
 		err = errors.Join(err, w.lock.unlock())
 	}
-	return errors.Join(err, os.RemoveAll(w.dir))
+	// The tree goes before the file that keeps it from being opened.
+	return errors.Join(err, os.RemoveAll(w.s.path(firstTree)), os.RemoveAll(w.dir))
 }
 
 // VerifyBackup reads a backup file to its end, with the checksum of every record. Errors: *backup.DamageError,

@@ -48,7 +48,7 @@ func openMark(dir string) (*mark, uint64, error) {
 // allocate gives a new file its size, so that writing the mark on a full disk needs no space.
 func (m *mark) allocate(dir string) error {
 	fi, err := m.f.Stat()
-	if err != nil || fi.Size() == 2*markSlot {
+	if err != nil || fi.Size() >= 2*markSlot {
 		return err
 	}
 	if _, err := m.f.WriteAt(make([]byte, 2*markSlot-fi.Size()), fi.Size()); err != nil {

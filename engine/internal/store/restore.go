@@ -171,7 +171,7 @@ type restoring struct {
 
 // unfinished is what the file that names the current tree holds until a restored store is whole: no name of a tree, so
 // that the directory does not open.
-const unfinished = "unfinished restore\n"
+const unfinished = "unfinished restore"
 
 func (w *restoring) run() (r Restored, err error) {
 	if err := w.begin(); err != nil {
@@ -218,7 +218,7 @@ func (w *restoring) begin() error {
 		return err
 	}
 	tree := w.s.path(firstTree)
-	err = errors.Join(os.WriteFile(filepath.Join(w.dir, currentFile), []byte(unfinished), 0o600), os.RemoveAll(tree), os.Mkdir(tree, 0o700))
+	err = errors.Join(setCurrent(w.dir, unfinished), os.RemoveAll(tree), os.Mkdir(tree, 0o700))
 	if rerr := os.Remove(filepath.Join(w.dir, markFile)); !errors.Is(rerr, os.ErrNotExist) { // of one that was killed, perhaps of a later commit
 		err = errors.Join(err, rerr)
 	}

@@ -18,8 +18,8 @@ type Rhythm struct {
 	// Every is the time between two digests. Defaults to a day.
 	Every time.Duration
 	// Aligned says that digests are sent at fixed times by the clock on the wall: in steps of Every from each midnight,
-	// or, when Every is a day or more, at midnight every so many whole days, counted from a Monday. Otherwise one is
-	// sent Every after its first message.
+	// or, when Every is a day or more, at midnight every so many whole days, at most 36,500, counted from a Monday.
+	// Otherwise one is sent Every after its first message.
 	Aligned bool
 	// Offset moves the fixed times: with Every a day, eight hours make it eight in the morning. Defaults to 0.
 	Offset time.Duration
@@ -124,7 +124,11 @@ func (d *Digest) Flush(now feedback.Time, r Rhythm, muted func(feedback.Time) (f
 	return c, News
 }
 
-const day = 24 * time.Hour
+const (
+	day = 24 * time.Hour
+	// longest is the most time between digests that are sent at fixed times.
+	longest = 36500 * day
+)
 
 // next returns the instant at which messages that begin to come now are sent. It is after now.
 func (r Rhythm) next(now feedback.Time) feedback.Time {
@@ -136,6 +140,7 @@ func (r Rhythm) next(now feedback.Time) feedback.Time {
 		return max(after(now, every), now+1)
 	}
 	days := 1
+	every = min(every, longest)
 	if every >= day {
 		days = int((every + day - 1) / day)
 		every = time.Duration(days) * day

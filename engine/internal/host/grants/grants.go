@@ -7,7 +7,8 @@
 //   - A request goes to an allowed host at an address that was checked when it was dialled. No proxy and no other
 //     setting of the environment takes part.
 //   - What a call puts is kept when the call is ended with success, and then as a whole.
-//   - A secret is added to a request here and stands in no error and no log line.
+//   - A secret is added to a request here and stands in no error and no log line, nor does a URL that is one in the
+//     answer of a server that repeats it.
 //
 // One instance of a plugin, during its calls:
 //

@@ -98,12 +98,12 @@ func (s *Set) request(ctx context.Context, now feedback.Time, q sdk.HTTPRequest)
 	}
 	resp, err := s.client.Do(req)
 	if err != nil {
-		return sdk.HTTPResponse{}, s.failed(req.URL, err)
+		return sdk.HTTPResponse{}, s.failed(req, err)
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, s.limits.Response+1))
 	if err != nil {
-		return sdk.HTTPResponse{}, s.failed(req.URL, err)
+		return sdk.HTTPResponse{}, s.failed(req, err)
 	}
 	if int64(len(body)) > s.limits.Response {
 		if resp.StatusCode < 400 {
@@ -114,6 +114,13 @@ func (s *Set) request(ctx context.Context, now feedback.Time, q sdk.HTTPRequest)
 	headers := make(map[string]string, len(resp.Header))
 	for name, values := range resp.Header {
 		headers[strings.ToLower(name)] = strings.Join(values, ", ")
+	}
+	if q.Auth.Scheme == authURL { // many a server repeats where it was asked, as in a redirect or the page of an error
+		v := veilOf(req.URL)
+		body = []byte(v.Replace(string(body)))
+		for name, value := range headers {
+			headers[name] = v.Replace(value)
+		}
 	}
 	return sdk.HTTPResponse{Status: resp.StatusCode, Headers: headers, Body: body}, nil
 }
@@ -277,7 +284,8 @@ func (s *Set) sign(req *http.Request, q sdk.HTTPRequest, now feedback.Time) erro
 }
 
 // failed turns what went wrong on the way into a failure.
-func (s *Set) failed(u *url.URL, err error) error {
+func (s *Set) failed(req *http.Request, err error) error {
+	u := req.URL
 	if e := (*url.Error)(nil); errors.As(err, &e) {
 		err = e.Err
 	}
@@ -289,5 +297,9 @@ func (s *Set) failed(u *url.URL, err error) error {
 	case errors.Is(err, context.Canceled):
 		return retry("canceled", "the request to %s was given up", u.Host)
 	}
-	return retry("unreachable", "%s: %v", u.Host, err)
+	said := err.Error()
+	if req.Context().Value(secretURL{}) != nil { // it may quote the server
+		said = veilOf(u).Replace(said)
+	}
+	return retry("unreachable", "%s: %s", u.Host, said)
 }

@@ -224,6 +224,45 @@ func TestSecretURL(t *testing.T) {
 	wantFailure(t, err, "bad_request", true)
 }
 
+func TestSecretURLThatIsRepeated(t *testing.T) {
+	t.Parallel()
+	const token = "T0ken0f24Characters00000"
+	base, address := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		uri := r.URL.RequestURI()
+		if r.Method == http.MethodGet {
+			w.Header().Set("Location", "http://%zz"+uri)
+			w.WriteHeader(http.StatusFound)
+			return
+		}
+		w.Header().Set("Location", "https://"+r.Host+uri)
+		w.Header().Set("X-Asked", r.URL.Path)
+		w.WriteHeader(http.StatusMovedPermanently)
+		_, _ = w.Write([]byte("gone: http://" + r.Host + uri + " " + strings.ReplaceAll(r.URL.Path, "/", `\/`) + " " +
+			strings.ReplaceAll(uri, "&", "&amp;") + " and nothing else"))
+	})
+	n := session(t, host.Grants{HTTP: []string{address}}, func(s *host.Spec) {
+		s.Secrets = func(string) ([]byte, error) {
+			return []byte(base + "/services/" + token + "?a=1&key=" + token + "%21"), nil
+		}
+	})
+	resp, err := n.HTTP(t.Context(), sdk.HTTPRequest{Method: "POST", Auth: sdk.HTTPAuth{Scheme: "url", Secret: "hook"}})
+	if err != nil || resp.Status != http.StatusMovedPermanently {
+		t.Fatalf("got %d, %v", resp.Status, err)
+	}
+	told := string(resp.Body)
+	for _, value := range resp.Headers {
+		told += " " + value
+	}
+	if strings.Contains(told, token) || !strings.HasPrefix(told, "gone: ") || !strings.Contains(told, "and nothing else") {
+		t.Errorf("got the answer %q, expected it without the secret", told)
+	}
+	_, err = n.HTTP(t.Context(), sdk.HTTPRequest{Auth: sdk.HTTPAuth{Scheme: "url", Secret: "hook"}})
+	wantFailure(t, err, "unreachable", false)
+	if err != nil && strings.Contains(err.Error(), token) {
+		t.Errorf("the error tells a secret: %v", err)
+	}
+}
+
 func TestLimits(t *testing.T) {
 	t.Parallel()
 	stop := make(chan struct{})

@@ -99,7 +99,7 @@ func (s *Set) open(name string) (*os.File, error) {
 	if granted == "" {
 		return nil, fileNotGranted()
 	}
-	open := func() (*os.File, error) { return os.Open(granted) }
+	stat, open := func() (fs.FileInfo, error) { return os.Stat(granted) }, func() (*os.File, error) { return os.Open(granted) }
 	if s.folder {
 		if !fs.ValidPath(name) || path.Clean(name) == "." {
 			return nil, refuse("no_file", "there is no file %q in the granted folder", name)
@@ -109,13 +109,14 @@ func (s *Set) open(name string) (*os.File, error) {
 			return nil, unreadable(filepath.Base(granted), err)
 		}
 		defer root.Close()
-		// A FIFO would hold up open until somebody writes to it.
-		if info, err := root.Stat(filepath.FromSlash(name)); err == nil && !info.Mode().IsRegular() {
-			return nil, refuse("no_file", "%q is no file", name)
-		}
+		stat = func() (fs.FileInfo, error) { return root.Stat(filepath.FromSlash(name)) }
 		open = func() (*os.File, error) { return root.Open(filepath.FromSlash(name)) }
 	} else if name != filepath.Base(granted) {
 		return nil, refuse("no_file", "the program grants the file %q, not %q", filepath.Base(granted), name)
+	}
+	// A FIFO would hold up open until somebody writes to it.
+	if info, err := stat(); err == nil && !info.Mode().IsRegular() {
+		return nil, refuse("no_file", "%q is no file", name)
 	}
 	f, err := open()
 	if err != nil {

@@ -133,13 +133,16 @@ func hostOf(u *url.URL) string {
 	return strings.ToLower(strings.TrimSuffix(u.Hostname(), "."))
 }
 
-// special lists the addresses that are not public and that netip does not name: IANA's registries of special-purpose
-// addresses.
+// internet6 is what of version 6 is given out to the open internet. All else leads to this machine or its network, or
+// holds an address of version 4.
+var internet6 = netip.MustParsePrefix("2000::/3")
+
+// special lists the addresses that are not public and that neither netip nor internet6 tells: IANA's registries of
+// special-purpose addresses.
 var special = func() (out []netip.Prefix) {
 	for _, s := range []string{
 		"0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "198.18.0.0/15",
-		"198.51.100.0/24", "203.0.113.0/24", "240.0.0.0/4", "::/96", "64:ff9b:1::/48", "100::/64", "2001::/23",
-		"2001:db8::/32", "2002::/16", "3fff::/20", "5f00::/16", "fec0::/10",
+		"198.51.100.0/24", "203.0.113.0/24", "240.0.0.0/4", "2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20",
 	} {
 		out = append(out, netip.MustParsePrefix(s))
 	}
@@ -155,7 +158,7 @@ func public(ip netip.Addr) bool {
 		b := ip.As16()
 		ip = netip.AddrFrom4([4]byte(b[12:]))
 	}
-	if !ip.IsGlobalUnicast() || ip.IsPrivate() {
+	if !ip.IsGlobalUnicast() || ip.IsPrivate() || ip.Is6() && !internet6.Contains(ip) {
 		return false
 	}
 	for _, p := range special {

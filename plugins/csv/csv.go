@@ -19,6 +19,7 @@
 package csv
 
 import (
+	"cmp"
 	"context"
 	_ "embed" // for plugin.yaml
 	"encoding/json"
@@ -88,6 +89,7 @@ func open(_ context.Context, host sdk.Host, raw []byte) (any, error) {
 		return nil, sdk.Fatal("settings: dates.timezone: found %q, expected a name such as Europe/Berlin", s.settings.Dates.Timezone)
 	}
 	s.dates = dates{formats: s.settings.Dates.Formats, zone: zone}
+	s.settings.Pattern = cmp.Or(s.settings.Pattern, "*")
 	if _, err := path.Match(s.settings.Pattern, "x"); err != nil {
 		return nil, sdk.Fatal("settings: pattern: found %q, expected one such as *.csv", s.settings.Pattern)
 	}

@@ -342,6 +342,19 @@ func TestFolder(t *testing.T) {
 	}
 }
 
+// TestFolderOfAnotherFile has a folder hold one file, which the pattern leaves out: an export that is being written.
+func TestFolderOfAnotherFile(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "a.csv.part"), []byte("id,score,text\n1,1,a\n2,2,b and mo"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := at(t, strings.Replace(plain, `"pattern": "*"`, `"pattern": "*.csv"`, 1), dir)
+	if res := all(t, s, 10); len(res.Items)+len(res.Rejects)+len(res.Notices) > 0 {
+		t.Errorf("got %+v of a file that is not to be read", res)
+	}
+}
+
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	var rows strings.Builder

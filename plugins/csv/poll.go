@@ -75,12 +75,10 @@ func (s *source) files() ([]sdk.FileInfo, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(all) > 1 {
-		all = slices.DeleteFunc(all, func(f sdk.FileInfo) bool {
-			ok, _ := path.Match(s.settings.Pattern, path.Base(f.Name))
-			return !ok
-		})
-	}
+	all = slices.DeleteFunc(all, func(f sdk.FileInfo) bool {
+		ok, _ := path.Match(s.settings.Pattern, path.Base(f.Name))
+		return !ok
+	})
 	if len(all) > maxFiles {
 		return nil, sdk.Fatal("found %d files, expected at most %d; move away those that were read, or give a pattern", len(all), maxFiles)
 	}

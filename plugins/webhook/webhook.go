@@ -9,9 +9,9 @@
 // What the receiver answers decides what becomes of the message:
 //
 //   - 2xx: it has the message.
-//   - 408, 425, 429, 5xx, or no answer at all: it is tried again, not before what Retry-After says.
-//   - Anything else: it is given up. A redirect is not followed, because a message belongs to the host that the program
-//     grants.
+//   - 400, 406, 409, 411 to 417, 422 and 431 speak of the message itself: it is given up.
+//   - Anything else, or no answer at all: it is tried again, not before what Retry-After says. A redirect is among that,
+//     since it is not followed: a message belongs to the host that the program grants.
 package webhook
 
 import (

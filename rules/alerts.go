@@ -191,7 +191,8 @@ func (s *Set) observe(in Instance, now feedback.Time, b Board) {
 	stand, _ := s.LookAt(in, now, viewOf(b), false)
 	a := b.Alert(in.Rule, in.Key)
 	if stand.Truth == True {
-		a.Severity, a.Summary, a.Group, a.LastAt = c.severity, stand.Summary, stand.Group, now
+		a.Severity, a.Summary, a.LastAt = c.severity, stand.Summary, now
+		a.join(stand.Group)
 		if a.State.Status != alert.Firing && a.State.Status != alert.Pending {
 			a.FirstAt = now
 		}
@@ -229,7 +230,8 @@ func alertTruth(t Truth) alert.Truth {
 // Raise takes note of an alert that one item raises. The effect is one of kind Alert.
 func (s *Set) Raise(x *Effect, item feedback.ItemID, now feedback.Time, b Board) {
 	a := b.Alert(x.Rule, x.Target)
-	a.Severity, a.Summary, a.Group, a.LastAt, a.LastItem = x.Severity, x.Summary, x.AlertGroup, now, item
+	a.Severity, a.Summary, a.LastAt, a.LastItem = x.Severity, x.Summary, now, item
+	a.join(x.AlertGroup)
 	if a.FirstAt == 0 {
 		a.FirstAt = now
 	}
@@ -237,6 +239,14 @@ func (s *Set) Raise(x *Effect, item feedback.ItemID, now feedback.Time, b Board)
 	a.Keep, a.Shadow = x.Keep, false
 	t := s.tellings[x.Rule]
 	s.changed(a, a.State.Raise(now, x.Keep), &t, now, b)
+}
+
+// join has an alert told with a group. One that fires stays in the group in which it began to: that group is told of the
+// end, and no other one goes on repeating it.
+func (a *AlertState) join(group string) {
+	if a.State.Status != alert.Firing {
+		a.Group = group
+	}
 }
 
 // changed passes on what became of an alert.

@@ -31,6 +31,7 @@ func (s *Set) Evaluate(ev *feedback.Event, now feedback.Time, view View) Result 
 	}
 	e := s.evaluation(ev, now, view)
 	defer s.release(e)
+	e.figures.early = s.counted > 0
 	for i := range s.groups {
 		if i == s.counted {
 			e.count()
@@ -135,7 +136,7 @@ func (e *evaluation) count() {
 		return
 	}
 	e.Counts = e.set.counts(e.frame, e.item, nil)
-	e.figures.is, e.figures.read = e.Counts, nil
+	e.figures.is, e.figures.early = e.Counts, false
 	e.frame.Use(&e.figures)
 }
 

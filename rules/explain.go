@@ -79,7 +79,7 @@ func (s *Set) ExplainDecision(d *Decision, ev *feedback.Event, view View) *Expla
 	}
 	e := s.evaluation(ev, d.At, view)
 	defer s.release(e)
-	e.figures.seen = d.Readings
+	e.figures.seen, e.figures.early = d.Readings, s.counted > 0
 	for i := range s.groups {
 		if i == s.counted {
 			e.count()

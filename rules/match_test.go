@@ -3,6 +3,7 @@ package rules
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -40,6 +41,9 @@ func TestFindingRulesDecidesLikeAskingThem(t *testing.T) {
 		for range 40 {
 			ev := mixedEvent(r)
 			got, want := indexed.Evaluate(ev, now, nil), asked.Evaluate(ev, now, nil)
+			for _, d := range [...]*Decision{&got.Decision, &want.Decision} { // what is looked at in vain is not part of a decision
+				d.Readings = slices.DeleteFunc(d.Readings, func(r Reading) bool { return r.Early })
+			}
 			if toJSON(t, got) != toJSON(t, want) {
 				t.Fatalf("found\n%s\nasked\n%s\nfor %s in\n%s", toJSON(t, got), toJSON(t, want), toJSON(t, ev), text)
 			}

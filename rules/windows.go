@@ -68,7 +68,7 @@ func (b *builder) window(w *windowDecl, n *source.Node) {
 	}
 	span := window.Span{Over: n.Need("over").Duration(), Step: n.Get("step").Duration(), Offset: n.Get("offset").Duration()}
 	if span.Step == 0 {
-		span.Step = defaultStep(span.Over)
+		span.Step = defaultStep(span.Over, span.Offset)
 	}
 	if span.Over > 0 {
 		if err := span.Validate(); err != nil {
@@ -94,11 +94,22 @@ func (b *builder) window(w *windowDecl, n *source.Node) {
 	w.info.ID = w.identity()
 }
 
-// defaultStep divides a window into steps that people would choose.
-func defaultStep(over time.Duration) time.Duration {
-	for _, step := range [...]time.Duration{time.Minute, 15 * time.Minute, time.Hour, 24 * time.Hour} {
+// defaultStep divides a window into steps that people would choose, such that it moves on in many.
+func defaultStep(over, offset time.Duration) time.Duration {
+	steps := [...]time.Duration{time.Minute, 15 * time.Minute, time.Hour, 24 * time.Hour}
+	for _, step := range steps {
 		if over%step == 0 && over/step <= 168 {
 			return step
+		}
+	}
+	for _, step := range slices.Backward(steps[:]) {
+		if over%step == 0 && over/step+offset/step < window.MaxBuckets {
+			return step
+		}
+	}
+	for n := time.Duration(168); n > 1; n-- {
+		if over%(n*time.Millisecond) == 0 && n+offset/(over/n) < window.MaxBuckets {
+			return over / n
 		}
 	}
 	return over
@@ -326,6 +337,7 @@ type figures struct {
 	theme  string
 	themed bool
 	stated Stating   // nil states nothing
+	early  bool      // the item does not count yet
 	seen   []Reading // what a decision saw that is being explained
 	read   []Reading // what was seen
 }
@@ -334,6 +346,8 @@ type figures struct {
 type Reading struct {
 	Name string `json:"name"`           // such as win.nps_7d.value
 	Each string `json:"each,omitempty"` // the theme or value that the rule was decided for
+	// Early says that the figure was seen before the item counted, by a group before the last one that relabels.
+	Early bool `json:"early,omitempty"`
 	// Value is nil when it was not known.
 	Value *float64 `json:"value"`
 }
@@ -412,18 +426,15 @@ func (g *figures) Spike(now, baseline int) (float64, bool) {
 
 // reading returns what the decision that is explained saw, or else asks, and remembers what was seen.
 func (g *figures) reading(name string, ask func() (float64, bool)) (float64, bool) {
-	for i := range g.seen {
-		if r := &g.seen[i]; r.Name == name && r.Each == g.theme {
-			return r.known()
-		}
-	}
-	for i := range g.read {
-		if r := &g.read[i]; r.Name == name && r.Each == g.theme {
-			return r.known()
+	for _, list := range [...][]Reading{g.seen, g.read} {
+		for i := range list {
+			if r := &list[i]; r.Name == name && r.Each == g.theme && r.Early == g.early {
+				return r.known()
+			}
 		}
 	}
 	v, ok := ask()
-	r := Reading{Name: name, Each: g.theme}
+	r := Reading{Name: name, Each: g.theme, Early: g.early}
 	if ok {
 		r.Value = &v
 	}

@@ -243,7 +243,9 @@ func (a Attributes) size() int {
 func ParseDuration(s string) (time.Duration, error) {
 	if n, ok := strings.CutSuffix(s, "d"); ok {
 		if days, err := strconv.ParseFloat(n, 64); err == nil && days > 0 && days <= 36500 {
-			return time.Duration(days * float64(24*time.Hour)), nil
+			if d := time.Duration(days * float64(24*time.Hour)); d > 0 {
+				return d, nil
+			}
 		}
 	} else if d, err := time.ParseDuration(s); err == nil && d > 0 {
 		return d, nil

@@ -33,8 +33,8 @@ const grace = 2 * time.Second
 // process is a running plugin.
 type process struct {
 	client  *plugin.Client
-	child   *child // nil when it could not be prepared
-	rpc     *rpc.Client
+	child   *child
+	rpc     *rpc.Client // set under the plugin's lock, for one that ends it meanwhile
 	session *grants.Session
 	output  *host.Tail // what it wrote through go-plugin
 	crash   *host.Tail // what its runtime wrote, such as the trace of a panic
@@ -62,7 +62,7 @@ func (p *Plugin) spawn() (*process, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errSpawn, err)
 	}
-	proc := &process{session: p.set.Session(), output: new(host.Tail), crash: new(host.Tail), dir: dir}
+	proc := &process{session: p.set.Session(), output: new(host.Tail), crash: new(host.Tail), dir: dir, child: newChild(p.path)}
 	cfg := rpc.ClientConfig(nil, proc.session)
 	cfg.Cmd = nil
 	cfg.RunnerFunc = func(_ hclog.Logger, cmd *exec.Cmd, _ string) (runner.Runner, error) {
@@ -71,7 +71,7 @@ func (p *Plugin) spawn() (*process, error) {
 		if ok, err := secure.Check(p.path); err != nil || !ok {
 			return nil, errors.Join(err, errors.New("the file is not the one that was loaded"))
 		}
-		proc.child = newChild(p.path, append(cmd.Env, "TMPDIR="+dir, "TMP="+dir))
+		proc.child.environ(append(cmd.Env, "TMPDIR="+dir, "TMP="+dir)...)
 		return proc.child, nil
 	}
 	cfg.Logger = hclog.NewNullLogger()
@@ -82,7 +82,11 @@ func (p *Plugin) spawn() (*process, error) {
 	p.mu.Lock()
 	p.current = proc
 	p.mu.Unlock()
-	if proc.rpc, err = rpc.Dial(proc.client); err != nil {
+	connected, err := rpc.Dial(proc.client)
+	p.mu.Lock()
+	proc.rpc = connected
+	p.mu.Unlock()
+	if err != nil {
 		p.kill(proc)
 		return nil, proc.unborn(err)
 	}
@@ -95,7 +99,7 @@ func (proc *process) unborn(err error) error {
 	if s := proc.crash.String(); s != "" {
 		wrote = "; it wrote: " + s
 	}
-	if proc.child != nil && proc.child.state != nil && strings.Contains(err.Error(), "Unrecognized remote plugin message") {
+	if proc.child.state != nil && strings.Contains(err.Error(), "Unrecognized remote plugin message") {
 		return fmt.Errorf("%w: it is no Closedloop plugin: it ended with %s%s", errSpawn, proc.child.state, wrote)
 	}
 	return fmt.Errorf("%w: %w%s", errSpawn, err, wrote)
@@ -103,22 +107,21 @@ func (proc *process) unborn(err error) error {
 
 // kill ends a process at once: one that failed may be unable to end by itself, or to answer that it will.
 func (p *Plugin) kill(proc *process) {
-	if proc.child != nil {
-		_ = proc.child.Kill(context.Background()) // it never fails
-	}
+	_ = proc.child.Kill(context.Background()) // it never fails
 	p.end(proc)
 }
 
 // end lets a process end, kills it when it does not, and removes what it leaves. It may be called again.
 func (p *Plugin) end(proc *process) {
 	proc.once.Do(func() {
-		if proc.child != nil {
-			late := time.AfterFunc(grace, func() { _ = proc.child.Kill(context.Background()) })
-			defer late.Stop()
-		}
+		late := time.AfterFunc(grace, func() { _ = proc.child.Kill(context.Background()) })
+		defer late.Stop()
 		proc.client.Kill()
-		if proc.rpc != nil {
-			proc.rpc.Wait()
+		p.mu.Lock()
+		connected := proc.rpc
+		p.mu.Unlock()
+		if connected != nil {
+			connected.Wait()
 		}
 		p.mu.Lock()
 		if p.current == proc {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -291,6 +292,39 @@ func TestCloseCutsOffARunningCall(t *testing.T) {
 
 // TestBothTransportsAnswerAlike builds one source as a module and as a process: the guest of the tests, and the
 // codebook that every program uses.
+// TestCloseCutsOffAStart closes a plugin whose process is about to start: it does not come up any more.
+func TestCloseCutsOffAStart(t *testing.T) {
+	p := start(t)
+	p.mu.Lock()
+	first := p.current
+	p.mu.Unlock()
+	_ = first.child.Kill(t.Context())
+	<-first.child.done
+	failed := make(chan error, 1)
+	go func() {
+		_, err := p.Categorize(t.Context(), items("a"))
+		failed <- err
+	}()
+	var second *process
+	for second == nil || second == first {
+		p.mu.Lock()
+		second = p.current
+		p.mu.Unlock()
+		runtime.Gosched()
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := p.Close(ctx); err != nil {
+		t.Error(err)
+	}
+	if err := <-failed; err == nil {
+		t.Error("the call succeeded")
+	}
+	if id := second.child.ID(); id != "" {
+		<-second.child.done
+	}
+}
+
 func TestBothTransportsAnswerAlike(t *testing.T) {
 	for _, tt := range []struct {
 		dir, settings string

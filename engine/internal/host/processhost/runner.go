@@ -2,10 +2,12 @@ package processhost
 
 import (
 	"context"
+	"errors"
 	"io"
 	"os"
 	"os/exec"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/go-plugin/runner"
@@ -21,19 +23,30 @@ type child struct {
 	input          io.WriteCloser // the other end of the process's input: it ends when this process does
 	done           chan struct{}  // closed when the process has ended
 	state          *os.ProcessState
+
+	mu      sync.Mutex
+	running *os.Process // nil before it was started
+	killed  bool        // it is not to be started any more
 }
+
+// errKilled says that a process was to end before it began.
+var errKilled = errors.New("the plugin was closed before it started")
 
 var _ runner.Runner = (*child)(nil)
 
-// newChild prepares to run the executable with the environment.
-func newChild(path string, env []string) *child {
+// newChild prepares to run the executable.
+func newChild(path string) *child {
 	cmd := exec.Command(path)
-	cmd.Env = append(env, rpc.ParentKey+"="+rpc.ParentValue)
-	if root := os.Getenv("SYSTEMROOT"); root != "" { // without it nothing runs on Windows
-		cmd.Env = append(cmd.Env, "SYSTEMROOT="+root)
-	}
 	isolate(cmd)
 	return &child{cmd: cmd, done: make(chan struct{})}
+}
+
+// environ gives the process its environment, before Start.
+func (c *child) environ(env ...string) {
+	c.cmd.Env = append(env, rpc.ParentKey+"="+rpc.ParentValue)
+	if root := os.Getenv("SYSTEMROOT"); root != "" { // without it nothing runs on Windows
+		c.cmd.Env = append(c.cmd.Env, "SYSTEMROOT="+root)
+	}
 }
 
 // Start implements runner.Runner.
@@ -50,7 +63,7 @@ func (c *child) Start(context.Context) error {
 	input, err := c.cmd.StdinPipe()
 	if err == nil {
 		c.input = input
-		err = c.cmd.Start()
+		err = c.begin()
 	}
 	closeAll(ends[:]...)
 	if err != nil {
@@ -64,6 +77,24 @@ func (c *child) Start(context.Context) error {
 		endGroup(c.cmd.Process.Pid)
 	}()
 	return nil
+}
+
+// begin starts the process, unless it was killed already.
+func (c *child) begin() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.killed {
+		_ = c.input.Close() // nothing was written through it
+		if end, ok := c.cmd.Stdin.(io.Closer); ok {
+			_ = end.Close()
+		}
+		return errKilled
+	}
+	err := c.cmd.Start()
+	if err == nil {
+		c.running = c.cmd.Process
+	}
+	return err
 }
 
 func closeAll(files ...*os.File) {
@@ -85,10 +116,14 @@ func (c *child) Wait(ctx context.Context) error {
 	}
 }
 
-// Kill implements runner.AttachedRunner. It may be called again.
+// Kill implements runner.AttachedRunner. It may be called again, and at any time: what was not started yet is not
+// started any more.
 func (c *child) Kill(context.Context) error {
-	if c.cmd.Process != nil {
-		_ = c.cmd.Process.Kill() // it fails only when the process has ended
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.killed = true
+	if c.running != nil {
+		_ = c.running.Kill() // it fails only when the process has ended
 	}
 	return nil
 }
@@ -121,10 +156,12 @@ func (c *child) Name() string { return c.cmd.Path }
 
 // ID implements runner.AttachedRunner.
 func (c *child) ID() string {
-	if c.cmd.Process == nil {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.running == nil {
 		return ""
 	}
-	return strconv.Itoa(c.cmd.Process.Pid)
+	return strconv.Itoa(c.running.Pid)
 }
 
 // Diagnose implements runner.Runner. What to say is said by this package.

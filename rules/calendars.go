@@ -22,7 +22,7 @@ func (b *builder) calendars(root *source.Node) {
 		}
 		if z := e.Value.Get("timezone"); z != nil {
 			zone, err := time.LoadLocation(z.String())
-			if err != nil {
+			if err != nil || z.String() == "" || z.String() == "Local" { // Local is another zone on each machine
 				z.ProblemHint("wrong_value", "a name of the IANA database, such as Europe/Berlin", "unknown time zone %s", z.Found())
 				continue
 			}

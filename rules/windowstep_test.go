@@ -76,3 +76,14 @@ groups:
 		}
 	}
 }
+
+// Local would be another zone on each machine.
+func TestACalendarHasAZoneThatIsTheSameEverywhere(t *testing.T) {
+	t.Parallel()
+	for zone, ok := range map[string]bool{"Europe/Berlin": true, "UTC": true, "Local": false, `""`: false} {
+		text := "calendars: {office: {days: mon-fri, hours: \"09:00-17:00\", timezone: " + zone + "}}\n" + one("score > 1", "case: {sla: 8h, calendar: office}")
+		if _, err := Compile([]File{{Name: "test.yaml", Data: []byte(text)}}, Env{}); (err == nil) != ok {
+			t.Errorf("%s: %v", zone, err)
+		}
+	}
+}

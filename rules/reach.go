@@ -9,7 +9,8 @@ const businessFactor = 5
 
 // Reach returns how far back what an item leaves behind matters: the longest span of windows, throttles, alerts and
 // digests, and of the time that a case has. What is decided after so long on feedback that comes in its order does not
-// depend on what was before, apart from the turns of pools and from cases that stay open longer than they should.
+// depend on what was before, apart from the turns of pools, from cases that stay open longer than they should, and from
+// throttles and alerts that began by what a window said which has lost it since: the times are not added up.
 func (s *Set) Reach() time.Duration {
 	var out time.Duration
 	for _, w := range s.windows {

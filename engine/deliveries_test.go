@@ -243,11 +243,17 @@ func TestDroppedHoldsNobodyBack(t *testing.T) {
 // TestDestinationsStand compares what is told of destinations with what was done for them.
 func TestDestinationsStand(t *testing.T) {
 	t.Parallel()
-	e, p := refused(t, 3)
-	p.sink.set(sdk.Retry(0, "busy"))
-	ingest(t, e, 3, 5)
-	if _, err := e.RunOnce(t.Context()); err != nil {
-		t.Fatal(err)
+	p := &parts{}
+	e := open(t, writeProgram(t, strings.Replace(programFiles, "base: 10ms, cap: 50ms", "base: 1h, cap: 1h", 1)), p)
+	for _, pass := range []struct {
+		answer   error
+		from, to int
+	}{{sdk.Fatal("the account is closed"), 0, 3}, {sdk.Retry(0, "busy"), 3, 5}} {
+		p.sink.set(pass.answer)
+		ingest(t, e, pass.from, pass.to)
+		if _, err := e.RunOnce(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 	}
 	all, err := e.Destinations(t.Context())
 	if err != nil || len(all) != 1 {
@@ -258,7 +264,7 @@ func TestDestinationsStand(t *testing.T) {
 		t.Errorf("%+v", d)
 	}
 	m := e.Metrics().Destinations["team"]
-	if d.Serving == nil || m != *d.Serving || m.Dead != 3 || m.Failed < 1 || m.Sent != 0 || m.Breaker == "" {
+	if d.Serving == nil || m != *d.Serving || m.Dead != 3 || m.Failed != 1 || m.Sent != 0 || m.Breaker == "" {
 		t.Errorf("%+v and %+v", d.Serving, m)
 	}
 }

@@ -49,10 +49,6 @@ func newSoak(t *testing.T, random *rand.Rand) *soak {
 // newSoakOn makes a soak of a program, whose disk is there.
 func newSoakOn(t *testing.T, random *rand.Rand, dir string) *soak {
 	t.Helper()
-	_, _, backups := soakDirs(dir)
-	if err := os.Mkdir(backups, 0o700); err != nil {
-		t.Fatal(err)
-	}
 	s := &soak{oracle: newSoakOracle(random), random: random, dir: dir, end: func(kill func()) { kill() }}
 	server := httptest.NewServer(s.oracle)
 	t.Cleanup(server.Close)

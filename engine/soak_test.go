@@ -87,6 +87,10 @@ func (c courier) Deliver(ctx context.Context, m sdk.Message) error {
 // goes on when the disk is full, and tells of it.
 func doEverything(v *victim) error {
 	ctx := context.Background()
+	_, _, backups := soakDirs(v.dir)
+	if err := v.patiently("folder", func() error { return os.MkdirAll(backups, 0o700) }); err != nil {
+		return err
+	}
 	var step atomic.Int64
 	now := func() time.Time { return time.Now().Add(time.Duration(step.Load())) }
 	var e *engine.Engine

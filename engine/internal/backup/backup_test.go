@@ -132,6 +132,23 @@ func TestCutOffAndAppended(t *testing.T) {
 	damaged(t, "two trailers", append(bytes.Clone(b), b[trailer:]...), 20)
 }
 
+// A look decompresses nothing, whatever kind of frame is where it expects the head and the trailer.
+func TestLookAtOtherFrames(t *testing.T) {
+	t.Parallel()
+	whole := made(t, 5, 40, 20)
+	for _, at := range []int{len(magic), len(whole) - frameHead - trailerBytes} {
+		b := bytes.Clone(whole)
+		head := b[at : at+frameHead]
+		content := b[at+frameHead:][:binary.LittleEndian.Uint32(head[1:])]
+		head[0] = kindRecords
+		binary.LittleEndian.PutUint32(head[9:], frameSum(head, content))
+		var damage *DamageError
+		if _, err := Look(bytes.NewReader(b), int64(len(b)), "test"); !errors.As(err, &damage) {
+			t.Errorf("records at %d: %v", at, err)
+		}
+	}
+}
+
 // Whole frames that are exchanged, left out or doubled have right checksums of their own: the digest tells.
 func TestFramesInAnotherOrder(t *testing.T) {
 	t.Parallel()

@@ -19,7 +19,7 @@ import (
 type Reader struct {
 	name string
 	from *bufio.Reader
-	zip  *zstd.Decoder
+	zip  *zstd.Decoder // nil when nothing is read but head and trailer
 	sum  hash.Hash
 	at   int64 // where the next frame begins
 
@@ -153,7 +153,7 @@ func (r *Reader) frame() (kind byte, content []byte, err error) {
 	}
 	_, _ = r.sum.Write(head)
 	_, _ = r.sum.Write(b)
-	if kind == kindHead {
+	if kind == kindHead || r.zip == nil {
 		return kind, b, nil
 	}
 	if cap(r.raw) < int(raw) {

@@ -106,6 +106,22 @@ func TestNothingIsWrong(t *testing.T) {
 	}
 }
 
+// The secret of tombstones is random, and may look like the beginning of an object.
+func TestASecretIsNoJSON(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	err := s.Update(t.Context(), func(tx *store.Tx) error {
+		tx.Set(records.TombSecretKey(), []byte("{\x00secret"))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := findings(t, s); len(got) > 0 {
+		t.Errorf("%+v", got)
+	}
+}
+
 // Each fault is found, with the key of the record in fields.
 func TestFaultsAreFound(t *testing.T) {
 	t.Parallel()
